@@ -1,0 +1,150 @@
+//! Typed identifiers: a grant cannot be passed where a person is meant.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::random::{Rng, token};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident $(, $prefix:literal)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The identifier as it was stored or received.
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            $(
+                /// A fresh identifier: 128 random bits behind a prefix that tells its kind.
+                pub fn random(rng: &dyn Rng) -> Self {
+                    Self(format!(concat!($prefix, "_{}"), token::<16>(rng)).into())
+                }
+            )?
+
+            /// The text of the identifier.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A person who can sign in.
+    PersonId, "usr"
+);
+id!(
+    /// An OAuth client: the URL of its metadata document, a registered identifier, or a configured one.
+    ClientId
+);
+id!(
+    /// One person's consent for one client at one endpoint, with all the tokens that came from it.
+    GrantId, "grt"
+);
+id!(
+    /// One call through the gateway; joins `call.decided` with `call.ended`.
+    CallId, "call"
+);
+id!(
+    /// One MCP session of a client (revisions 2025-03-26 to 2025-11-25).
+    SessionId, "ses"
+);
+
+/// The name of a server: 1 to 32 characters of `a-z`, `0-9` and `-`, as it stands in `/mcp/{name}`.
+///
+/// The alphabet and the length are what the strictest clients accept as an entry name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServerName(Arc<str>);
+
+/// Why a text is not a server name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerNameError(String);
+
+impl ServerName {
+    /// Checks `text`.
+    pub fn parse(text: &str) -> Result<Self, ServerNameError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty() || text.len() > 32 || !text.chars().all(allowed) || text.starts_with('-') {
+            return Err(ServerNameError(crate::printable(text, 64)));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The nearest valid name for a foreign text, such as the name a server gives itself; `None` if nothing is left of it.
+    pub fn nearest(text: &str) -> Option<Self> {
+        let mut out = String::new();
+        for c in text.chars() {
+            if c.is_ascii_alphanumeric() {
+                out.push(c.to_ascii_lowercase());
+            } else if !out.is_empty() && !out.ends_with('-') {
+                out.push('-');
+            }
+        }
+        out.truncate(32);
+        Self::parse(out.trim_end_matches('-')).ok()
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for ServerNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" is not a server name: use 1 to 32 of a-z, 0-9 and \"-\", not beginning with \"-\"", self.0)
+    }
+}
+
+impl std::error::Error for ServerNameError {}
+
+impl TryFrom<String> for ServerName {
+    type Error = ServerNameError;
+    fn try_from(text: String) -> Result<Self, ServerNameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ServerName> for String {
+    fn from(name: ServerName) -> Self {
+        name.0.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_names_are_what_the_strictest_client_accepts() {
+        for good in ["a", "sample", "github-issues", "x2"] {
+            assert!(ServerName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a b", "a_b", "ü", &"a".repeat(33)] {
+            assert!(ServerName::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            ServerName::nearest("Example Servers/everything").map(String::from).as_deref(),
+            Some("example-servers-everything")
+        );
+        assert_eq!(ServerName::nearest("日本"), None);
+    }
+}

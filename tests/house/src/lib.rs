@@ -1,0 +1,1 @@
+//! Holds no code: the tests of the whole house are in `tests/`.
