@@ -24,6 +24,11 @@ impl Timestamp {
         Self(secs.saturating_mul(1000))
     }
 
+    /// From RFC 3339, such as `2026-11-23T02:13:20Z`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+
     /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -95,6 +100,8 @@ mod tests {
     fn timestamps_print_as_rfc3339_and_never_wrap() {
         let moment = Timestamp::from_millis(1_795_400_000_123);
         assert_eq!(moment.to_string(), "2026-11-23T02:13:20.123Z");
+        assert_eq!(Timestamp::parse("2026-11-23T03:13:20.123+01:00"), Some(moment));
+        assert_eq!(Timestamp::parse("yesterday"), None);
         assert_eq!(Timestamp::from_millis(i64::MAX).plus(Duration::from_secs(1)).as_millis(), i64::MAX);
         assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(-1).as_secs(), -1);
