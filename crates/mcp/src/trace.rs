@@ -1,0 +1,39 @@
+//! W3C Trace Context as it travels in `_meta`: only what has its form is passed on.
+
+/// Whether `text` is a `traceparent` of version 00: `00-{trace-id}-{parent-id}-{flags}`, neither id all zeros.
+///
+/// spec: TR-73
+pub fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let id = |part: &str, length| hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(parts[..], ["00", trace, parent, flags] if id(trace, 32) && id(parent, 16) && hex(flags, 2))
+}
+
+/// Whether `text` is a `tracestate`: at most 32 members `key=value` of printable ASCII, 512 characters in all.
+pub fn is_tracestate(text: &str) -> bool {
+    let member = |member: &str| {
+        member.split_once('=').is_some_and(|(key, value)| {
+            let key_fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte);
+            !key.is_empty()
+                && key.len() <= 256
+                && key.bytes().all(key_fits)
+                && !value.is_empty()
+                && !value.contains('=')
+        })
+    };
+    let members: Vec<&str> = text.split(',').map(str::trim_ascii).filter(|member| !member.is_empty()).collect();
+    text.len() <= 512 && is_visible(text) && (1..=32).contains(&members.len()) && members.into_iter().all(member)
+}
+
+/// Whether `text` can be W3C `baggage`: members `key=value` of printable ASCII, 8192 characters in all.
+pub fn is_baggage(text: &str) -> bool {
+    let member = |member: &str| member.split_once('=').is_some_and(|(key, _)| !key.trim_ascii().is_empty());
+    !text.is_empty() && text.len() <= 8192 && is_visible(text) && text.split(',').all(member)
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
+}
