@@ -1,0 +1,249 @@
+//! One event: who did what to what, how it ended, and which rule let it.
+//!
+//! spec: SEC-62: user, client, upstream, operation, outcome and correlation id are members of every record.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
+
+use portcullis_base::{CallId, ClientId, PersonId, ServerName, Timestamp};
+
+use crate::redact::Kept;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// What kind of thing happened. The dotted text is what stands in the journal.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Kind] = &[$(Kind::$variant,)*];
+
+            /// The text in the journal.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Kind::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A call was judged; written before anything is forwarded.
+    CallDecided = "call.decided",
+    /// A call that was let through has ended.
+    CallEnded = "call.ended",
+    /// Somebody signed in.
+    SigninSucceeded = "signin.succeeded",
+    /// Somebody failed to sign in.
+    SigninFailed = "signin.failed",
+    /// Somebody signed out.
+    Signout = "signout",
+    /// A person let a client act for them.
+    ConsentGranted = "consent.granted",
+    /// A person did not let a client act for them.
+    ConsentDenied = "consent.denied",
+    /// A client registered itself.
+    ClientRegistered = "client.registered",
+    /// A client's metadata document was taken in or has changed.
+    ClientDocument = "client.document",
+    /// A grant got its first tokens.
+    TokenIssued = "token.issued",
+    /// A refresh token was exchanged for its successor.
+    TokenRefreshed = "token.refreshed",
+    /// A retried refresh got the same successor again.
+    TokenRedelivered = "token.redelivered",
+    /// A spent code or refresh token was presented again.
+    TokenReplayed = "token.replayed",
+    /// A token request was refused.
+    TokenRefused = "token.refused",
+    /// A client gave a token back.
+    TokenRevoked = "token.revoked",
+    /// A grant ended with all its tokens.
+    GrantRevoked = "grant.revoked",
+    /// An account was made.
+    PersonCreated = "person.created",
+    /// An account was switched off.
+    PersonDisabled = "person.disabled",
+    /// An account changed: password, groups or rights.
+    PersonChanged = "person.changed",
+    /// A server was put behind the gateway.
+    ServerProtected = "server.protected",
+    /// A server was taken away.
+    ServerRemoved = "server.removed",
+    /// A signing key was added to the set.
+    KeyRotated = "key.rotated",
+    /// An authorization request was refused.
+    AuthzRefused = "authz.refused",
+    /// A request did not get as far as a decision.
+    RequestRefused = "request.refused",
+    /// The journal was opened for writing.
+    JournalStarted = "journal.started",
+    /// The journal was not closed by its last writer; what was repaired.
+    JournalRecovered = "journal.recovered",
+    /// The journal can be written again after a failure.
+    JournalResumed = "journal.resumed",
+    /// The journal was closed by its writer.
+    JournalStopped = "journal.stopped",
+    /// Settings or rules were loaded.
+    SettingsLoaded = "settings.loaded",
+}
+
+/// How something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// As asked.
+    Success,
+    /// It was tried and did not work.
+    Failure,
+    /// It was not allowed.
+    Denied,
+    /// No answer came in time.
+    Timeout,
+    /// Nobody saw the end: the gateway died in between.
+    Unknown,
+}
+
+impl Outcome {
+    /// The text in the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Denied => "denied",
+            Self::Timeout => "timeout",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who: any of these may be unknown.
+#[derive(Clone, Debug, Default)]
+pub struct Actor {
+    /// The person's identifier.
+    pub person: Option<PersonId>,
+    /// The name they sign in with.
+    pub name: Option<Arc<str>>,
+    /// The OAuth client that acts for them.
+    pub client: Option<ClientId>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+}
+
+/// On what.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The server.
+    pub server: Option<ServerName>,
+    /// The MCP method.
+    pub method: Option<Cow<'static, str>>,
+    /// The tool, prompt, resource, or whatever else the event is about.
+    pub name: Option<Cow<'static, str>>,
+}
+
+/// Which rule decided.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// `allow`, `ask`, `step_up` or `deny`. Only `allow` opens a call.
+    pub effect: &'static str,
+    /// The name of the rule.
+    pub rule: Arc<str>,
+    /// The revision of the rules.
+    pub revision: Arc<str>,
+}
+
+/// The value of a detail.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Text; cut and cleaned when written.
+    Text(Cow<'static, str>),
+    /// A number: counts, sizes, durations in the unit that the key names.
+    Number(i64),
+    /// Several texts.
+    List(Vec<String>),
+    /// What is kept of a call's arguments.
+    Kept(Kept),
+}
+
+/// One event, before it has a place in the chain.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: Kind,
+    /// Who.
+    pub actor: Actor,
+    /// On what.
+    pub target: Target,
+    /// How it ended, if it has ended.
+    pub outcome: Option<Outcome>,
+    /// Which rule decided, if one did.
+    pub decision: Option<Decision>,
+    /// The call, to join `call.decided` with `call.ended`.
+    pub call: Option<CallId>,
+    /// A few more facts, in the order in which they are written.
+    pub details: Vec<(&'static str, Value)>,
+}
+
+impl Event {
+    /// An event with nothing but its kind and time; the rest is set with struct update or the methods below.
+    pub fn new(kind: Kind, at: Timestamp) -> Self {
+        Self {
+            at,
+            kind,
+            actor: Actor::default(),
+            target: Target::default(),
+            outcome: None,
+            decision: None,
+            call: None,
+            details: Vec::new(),
+        }
+    }
+
+    /// With the actor.
+    pub fn by(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+
+    /// With the target.
+    pub fn on(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// With the outcome.
+    pub fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = Some(outcome);
+        self
+    }
+
+    /// With the decision.
+    pub fn decided(mut self, decision: Decision) -> Self {
+        self.decision = Some(decision);
+        self
+    }
+
+    /// As part of a call.
+    pub fn call(mut self, call: CallId) -> Self {
+        self.call = Some(call);
+        self
+    }
+
+    /// With one more text.
+    pub fn text(mut self, key: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        self.details.push((key, Value::Text(text.into())));
+        self
+    }
+
+    /// With one more number.
+    pub fn number(mut self, key: &'static str, number: i64) -> Self {
+        self.details.push((key, Value::Number(number)));
+        self
+    }
+
+    /// With one more detail.
+    pub fn detail(mut self, key: &'static str, value: Value) -> Self {
+        self.details.push((key, value));
+        self
+    }
+}
