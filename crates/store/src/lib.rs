@@ -1,1 +1,92 @@
-//! Placeholder.
+//! Every SQL statement of Portcullis, written once for SQLite and PostgreSQL.
+//!
+//! Promises:
+//! - **load → decide → apply.** A method opens a serializable transaction, loads facts, asks a pure synchronous closure,
+//!   applies what it decided, commits, and runs again from the start when it collided. There is no other way to write.
+//! - **What is single-use changes by one conditional statement** whose row count is the answer.
+//! - **No half transactions.** A future that is dropped rolls back.
+//! - **No usable credential is in here**: codes, refresh tokens, browser sessions, invitations and client secrets are
+//!   digests, passwords are argon2id, signing keys are sealed before they come here (spec: AS-87, T-44).
+//! - **Other nodes learn of every change that concerns them** from a feed written in the same commit ([`Change`]).
+//!
+//! Durability: PostgreSQL as it is set up. SQLite runs in WAL mode with `synchronous = normal`: a commit survives the
+//! death of the process at once; a power cut can lose the last moments but never tears a commit. The worst of it for a
+//! redeemed code or a rotated token is that it is good once more, for the one who has it, until its seconds are over.
+//!
+//! Deliberately absent: storage traits, mocks, SQL built from values, time from the database, and law: who may do what
+//! is decided by the caller's closure. The journal is not here either, only an index of it.
+
+mod audit_index;
+mod changes;
+mod clients;
+mod consents;
+mod db;
+mod ended_sessions;
+mod error;
+#[cfg(feature = "fixture")]
+pub mod fixture;
+mod grants;
+mod invitations;
+mod keys;
+mod last_use;
+mod meta;
+mod people;
+mod purge;
+mod schema;
+mod servers;
+mod sessions;
+mod spent;
+mod tokens;
+
+use portcullis_base::Timestamp;
+
+pub use self::{
+    audit_index::{AuditCursor, AuditEntry, AuditFilter, AuditPage},
+    changes::{Change, ChangeKind},
+    clients::{ClientLife, StoredClient},
+    db::DatabaseSettings,
+    error::StoreError,
+    grants::{Approval, Approved, GrantRow, TOKENS_ALIVE},
+    keys::SigningKeyRow,
+    people::{NewPerson, Person},
+    purge::Purged,
+    schema::{KNOWN_VERSION, SchemaStatus},
+    servers::ServerRow,
+    sessions::BrowserSession,
+    tokens::FirstRefresh,
+};
+
+/// The database. Cheap to clone; open it again for a runtime of its own.
+#[derive(Clone)]
+pub struct Store {
+    db: db::Db,
+}
+
+impl Store {
+    /// Opens the database and migrates it forward; refuses one that a newer release wrote.
+    pub async fn open(settings: &DatabaseSettings, now: Timestamp) -> Result<Self, StoreError> {
+        let store = Self { db: db::Db::open(settings).await? };
+        store.migrate(now).await?;
+        Ok(store)
+    }
+
+    /// Opens the database as it is: for [`Store::status`] and [`Store::migrate`], and for [`SchemaStatus::check`].
+    pub async fn open_without_migrating(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        Ok(Self { db: db::Db::open(settings).await? })
+    }
+
+    /// Migrates forward; the version it had before.
+    pub async fn migrate(&self, now: Timestamp) -> Result<i64, StoreError> {
+        schema::migrate(&self.db, now).await
+    }
+
+    /// The version of the schema, found and known.
+    pub async fn status(&self) -> Result<SchemaStatus, StoreError> {
+        schema::status(&self.db).await
+    }
+
+    /// Whether the database answers: for the readiness check.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.query("select 1", &[]).await.map(drop)
+    }
+}

@@ -1,0 +1,60 @@
+//! Servers that were registered by command or console; those of the settings file are not here.
+
+use portcullis_base::{ServerName, Timestamp};
+
+use crate::{
+    ChangeKind, Store, StoreError,
+    db::{Row, params, transact},
+};
+
+/// A server as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerRow {
+    /// Its name, as in `/mcp/{name}`.
+    pub name: ServerName,
+    /// Its entry as JSON, in the form of the settings file.
+    pub entry_json: String,
+    /// When it was first registered.
+    pub created_at: Timestamp,
+    /// Who registered it.
+    pub created_by: String,
+}
+
+impl Store {
+    /// Registers a server or replaces its entry; whether it is new.
+    pub async fn put_server(&self, server: &ServerRow, now: Timestamp) -> Result<bool, StoreError> {
+        let ServerRow { name, entry_json, created_at, created_by } = server;
+        transact!(self.db, |tx| {
+            let known = tx.query_first("select name from servers where name = $1", &params![name]).await?;
+            tx.execute(
+                "insert into servers (name, entry, created_at, created_by) values ($1, $2, $3, $4) \
+                 on conflict (name) do update set entry = excluded.entry",
+                &params![name, entry_json, *created_at, created_by],
+            )
+            .await?;
+            tx.changed(ChangeKind::Server, name.as_str(), now);
+            Ok(known.is_none())
+        })
+    }
+
+    /// Removes a server; whether there was one.
+    pub async fn remove_server(&self, name: &ServerName, now: Timestamp) -> Result<bool, StoreError> {
+        transact!(self.db, |tx| {
+            let removed = tx.execute("delete from servers where name = $1", &params![name]).await? == 1;
+            if removed {
+                tx.changed(ChangeKind::Server, name.as_str(), now);
+            }
+            Ok(removed)
+        })
+    }
+
+    /// All of them, by name.
+    pub async fn servers(&self) -> Result<Vec<ServerRow>, StoreError> {
+        let rows = self.db.query("select name, entry, created_at, created_by from servers order by name", &[]).await?;
+        rows.into_iter().map(server).collect()
+    }
+}
+
+fn server(mut row: Row) -> Result<ServerRow, StoreError> {
+    Ok(ServerRow { name: row.take()?, entry_json: row.take()?, created_at: row.take()?, created_by: row.take()? })
+}

@@ -1,0 +1,141 @@
+use portcullis_audit::IndexRow;
+use portcullis_base::Timestamp;
+use portcullis_store::{AuditCursor, AuditEntry, AuditFilter, AuditPage};
+
+use crate::{
+    given::{Given, NOW},
+    on_both,
+};
+
+on_both!(
+    entries_come_back_whole_and_newest_first,
+    appending_again_changes_nothing,
+    every_filter_filters,
+    pages_join_without_gap_or_overlap,
+    forgotten_journal_is_indexed_anew,
+);
+
+fn at(seq: i64) -> Timestamp {
+    // Three in the same millisecond, as under load.
+    Timestamp::from_millis(NOW.as_millis() + seq / 3)
+}
+
+fn entry(node: &str, seq: i64) -> AuditEntry {
+    let call = seq % 2 == 0;
+    AuditEntry {
+        row: IndexRow {
+            node: node.into(),
+            seq,
+            at: at(seq),
+            kind: if call { "call.decided" } else { "token.issued" }.into(),
+            call: call.then(|| format!("call_{seq}")),
+            person: Some(format!("usr_{}", seq % 5)),
+            person_name: Some(format!("name{}", seq % 5)),
+            client: Some(format!("client{}", seq % 4)),
+            address: Some("127.0.0.1".into()),
+            server: call.then(|| "sample".into()),
+            method: call.then(|| "tools/call".into()),
+            name: call.then(|| format!("tool{}", seq % 3)),
+            outcome: (!call).then(|| "success".into()),
+            effect: call.then(|| "allow".into()),
+            rule: call.then(|| "access".into()),
+        },
+        line: format!("{{\"seq\":{seq},\"text\":\"Zürich 🙂 $1 'quoted'\"}}"),
+    }
+}
+
+fn cursor(node: &str, seq: i64) -> AuditCursor {
+    AuditCursor { node: node.into(), seq, segment: 1, segment_bytes: seq * 100 }
+}
+
+const ALL: AuditPage = AuditPage { limit: 10_000, before: None };
+
+/// More rows than a portion, and a remainder of every size.
+const MANY: i64 = 64 * 2 + 8 * 3 + 5;
+
+async fn filled(given: &Given) -> Vec<AuditEntry> {
+    let mut entries: Vec<_> = (1..=MANY).map(|seq| entry("a", seq)).collect();
+    given.append_audit(&entries, &cursor("a", MANY)).await.unwrap();
+    let others: Vec<_> = (1..=20).map(|seq| entry("B", seq)).collect();
+    given.append_audit(&others, &cursor("B", 20)).await.unwrap();
+    entries.extend(others);
+    entries.sort_by(|a, b| (b.row.at, &b.row.node, b.row.seq).cmp(&(a.row.at, &a.row.node, a.row.seq)));
+    entries
+}
+
+async fn entries_come_back_whole_and_newest_first(given: &Given) {
+    let entries = filled(given).await;
+    assert_eq!(given.audit(&AuditFilter::default(), &ALL).await.unwrap(), entries);
+    let first = given.audit(&AuditFilter::default(), &AuditPage { limit: 3, before: None }).await.unwrap();
+    assert_eq!(first, entries[..3]);
+    assert_eq!(given.audit_cursor("a").await.unwrap(), Some(cursor("a", MANY)));
+    assert_eq!(given.audit_cursor("none").await.unwrap(), None);
+}
+
+async fn appending_again_changes_nothing(given: &Given) {
+    let entries = filled(given).await;
+    let mut twisted = entry("a", 7);
+    twisted.line = "forged".into();
+    given.append_audit(&[twisted, entry("a", MANY + 1)], &cursor("a", MANY + 1)).await.unwrap();
+    let now = given.audit(&AuditFilter::default(), &ALL).await.unwrap();
+    assert_eq!(now.len(), entries.len() + 1);
+    assert!(now.iter().all(|entry| entry.line != "forged"));
+    given.append_audit(&[], &cursor("a", MANY + 9)).await.unwrap();
+    assert_eq!(given.audit_cursor("a").await.unwrap().unwrap().seq, MANY + 9);
+}
+
+type Keep = fn(&IndexRow) -> bool;
+
+async fn every_filter_filters(given: &Given) {
+    let entries = filled(given).await;
+    let text = |text: &str| Some(text.to_owned());
+    let none = AuditFilter::default();
+    let cases: [(AuditFilter, Keep); 13] = [
+        (AuditFilter { person: text("usr_3"), ..none.clone() }, |row| row.person.as_deref() == Some("usr_3")),
+        (AuditFilter { person: text("name3"), ..none.clone() }, |row| row.person.as_deref() == Some("usr_3")),
+        (AuditFilter { client: text("client1"), ..none.clone() }, |row| row.client.as_deref() == Some("client1")),
+        (AuditFilter { server: text("sample"), ..none.clone() }, |row| row.server.is_some()),
+        (AuditFilter { kind: text("call."), ..none.clone() }, |row| row.kind == "call.decided"),
+        (AuditFilter { kind: text("token.issued"), ..none.clone() }, |row| row.kind == "token.issued"),
+        (AuditFilter { outcome: text("success"), ..none.clone() }, |row| row.outcome.is_some()),
+        (AuditFilter { method: text("tools/call"), ..none.clone() }, |row| row.method.is_some()),
+        (AuditFilter { name: text("tool1"), ..none.clone() }, |row| row.name.as_deref() == Some("tool1")),
+        (AuditFilter { call: text("call_8"), ..none.clone() }, |row| row.call.as_deref() == Some("call_8")),
+        (AuditFilter { since: Some(at(30)), ..none.clone() }, |row| row.at >= at(30)),
+        (AuditFilter { until: Some(at(30)), ..none.clone() }, |row| row.at < at(30)),
+        (AuditFilter { person: text("usr_2"), kind: text("call"), since: Some(at(9)), ..none.clone() }, |row| {
+            row.person.as_deref() == Some("usr_2") && row.call.is_some() && row.at >= at(9)
+        }),
+    ];
+    for (filter, keep) in cases {
+        let expected: Vec<_> = entries.iter().filter(|entry| keep(&entry.row)).cloned().collect();
+        assert!(!expected.is_empty() && expected.len() < entries.len());
+        assert_eq!(given.audit(&filter, &ALL).await.unwrap(), expected, "{filter:?}");
+    }
+    for nothing in ["call_", "%", "Call.", "x' or '1'='1"] {
+        let filter = AuditFilter { server: text(nothing), ..none.clone() };
+        assert!(given.audit(&filter, &ALL).await.unwrap().is_empty());
+    }
+}
+
+async fn pages_join_without_gap_or_overlap(given: &Given) {
+    let entries = filled(given).await;
+    let filter = AuditFilter { since: Some(at(0)), ..AuditFilter::default() };
+    let (mut joined, mut before) = (Vec::new(), None);
+    loop {
+        let page = given.audit(&filter, &AuditPage { limit: 7, before }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some((last.row.at, last.row.node.clone(), last.row.seq));
+        joined.extend(page);
+    }
+    assert_eq!(joined, entries);
+}
+
+async fn forgotten_journal_is_indexed_anew(given: &Given) {
+    filled(given).await;
+    given.forget_audit("a").await.unwrap();
+    assert_eq!(given.audit_cursor("a").await.unwrap(), None);
+    assert_eq!(given.audit(&AuditFilter::default(), &ALL).await.unwrap().len(), 20);
+    given.append_audit(&[entry("a", 1)], &cursor("a", 1)).await.unwrap();
+    assert_eq!(given.audit(&AuditFilter::default(), &ALL).await.unwrap().len(), 21);
+}
