@@ -1,0 +1,28 @@
+//! Who is calling: what a valid access token proves, joined with what the gateway knows of the person.
+
+use std::sync::Arc;
+
+use portcullis_base::{ClientId, GrantId, PersonId, Timestamp};
+use portcullis_oauth::scope::Scopes;
+
+/// A caller of an MCP endpoint. Made from a verified token and the current snapshot, never from anything a client says
+/// about itself (spec: RS-26).
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The person on whose behalf the client acts.
+    pub person: PersonId,
+    /// The person's account name.
+    pub name: Arc<str>,
+    /// The person's groups.
+    pub groups: Arc<[Arc<str>]>,
+    /// Whether the person is an administrator.
+    pub admin: bool,
+    /// The client that holds the token.
+    pub client: ClientId,
+    /// The consent that the token came from.
+    pub grant: GrantId,
+    /// What the token is good for.
+    pub scopes: Scopes,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}

@@ -1,0 +1,253 @@
+//! Settings: one file with embedded, commented defaults; single keys overridden by the environment, both by flags.
+//!
+//! Raw text becomes a valid [`Config`] once, at start. Everything wrong with a file is reported together, each problem
+//! with its place, what was found, what is expected and, for a mistyped name, the nearest valid one. The rest of the
+//! gateway sees only [`Config`], so nothing else can meet an unchecked value.
+//!
+//! Deliberately absent: reading the environment or the command line. Both are handed in as [`Sources`].
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use portcullis_audit::Keep;
+use portcullis_base::{Secret, ServerName};
+use portcullis_store::DatabaseSettings;
+
+pub use self::{
+    load::{DEFAULTS, Loaded, Sources},
+    origin::{Origin, Origins},
+    problem::{Problem, Problems},
+    public_url::PublicUrl,
+    server::Server,
+    values::duration,
+};
+use crate::journal::Durability;
+
+mod load;
+mod locate;
+mod origin;
+mod problem;
+mod public_url;
+mod read;
+mod sections;
+mod server;
+mod values;
+
+/// Valid settings, in the order of the file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address of the public listener.
+    pub listen: SocketAddr,
+    /// Address of the operations listener (health, metrics).
+    pub operations: SocketAddr,
+    /// The base URL that clients see; also the issuer.
+    pub public_url: PublicUrl,
+    /// Directory of keys, SQLite file and journal.
+    pub data: PathBuf,
+    /// Where the state is.
+    pub database: DatabaseSettings,
+    /// The root key, when it does not come from `{data}/root.key`.
+    pub root_key: Option<Secret>,
+    /// Who may sign in.
+    pub identity: Identity,
+    /// Role → groups that hold it.
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// Servers named in the file. Those of `portcullis protect` are in the database.
+    pub servers: Vec<Server>,
+    /// The endpoint of authorization requests that name no `resource` (clients of 2025-03-26); `None` refuses them.
+    pub default_resource: Option<ServerName>,
+    /// Policy rules, still as text: the policy crate reads them.
+    pub rules: Option<RulesText>,
+    /// Browser sessions.
+    pub sessions: Sessions,
+    /// Lifetimes of what the authorization server issues.
+    pub tokens: Tokens,
+    /// Which clients may ask.
+    pub clients: Clients,
+    /// What the gateway itself may fetch.
+    pub outbound: Outbound,
+    /// Reverse proxies whose `Forwarded`/`X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bounds of requests and answers.
+    pub limits: Limits,
+    /// The audit trail.
+    pub audit: Audit,
+}
+
+/// Who may sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Names and passwords kept by the gateway.
+    pub local_accounts: bool,
+}
+
+/// The `rules:` list as it stands in the file, so that the policy crate can name file and line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesText {
+    /// YAML of the list alone, preceded by as many empty lines as keep its line numbers those of the file.
+    pub text: String,
+    /// The file it came from.
+    pub file: String,
+    /// Line of the first rule, from 1.
+    pub line: usize,
+}
+
+/// Lifetimes of what the authorization server issues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Access tokens, at most an hour.
+    pub access: Duration,
+    /// A refresh token that is not used dies after this.
+    pub refresh_idle: Duration,
+    /// A grant ends this long after the sign-in, however much it is used.
+    pub refresh_absolute: Duration,
+    /// A client that lost the answer may present the old refresh token this long; zero switches that off.
+    pub refresh_grace: Duration,
+    /// Authorization codes, at most a minute.
+    pub code: Duration,
+}
+
+/// Which clients may ask for access.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Dynamic registration (RFC 7591).
+    pub registration: Registration,
+    /// Bounds of dynamic registration.
+    pub registration_limits: RegistrationLimits,
+    /// Clients whose identifier is the URL of their metadata document.
+    pub metadata_documents: MetadataDocuments,
+    /// Private-use schemes that redirect URIs may have besides `https` and loopback.
+    pub redirect_schemes: Vec<String>,
+    /// Clients named in the file.
+    pub configured: Vec<ConfiguredClient>,
+}
+
+/// Who may register dynamically.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody who reaches the gateway.
+    Open,
+    /// Only callers from the gateway's own machine.
+    Loopback,
+    /// Nobody.
+    Off,
+}
+
+/// Bounds of dynamic registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationLimits {
+    /// Registrations per minute from one address.
+    pub per_minute: u32,
+    /// Clients kept at most.
+    pub total: u32,
+    /// A client that was never used is forgotten after this.
+    pub unused: Duration,
+    /// A client that is no longer used is forgotten after this.
+    pub idle: Duration,
+}
+
+/// Trust in client metadata documents, by host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataDocuments {
+    /// Whether such clients are known at all.
+    pub enabled: bool,
+    /// Hosts that may publish one: exact, `*.example.com`, or `*`.
+    pub allow: Vec<String>,
+    /// Hosts that may not, whatever `allow` says.
+    pub deny: Vec<String>,
+    /// Hosts that may resolve to a private address, each as `host:port`.
+    pub private_hosts: Vec<String>,
+    /// Size of a document, at most.
+    pub size: usize,
+    /// Time for fetching a document, at most.
+    pub timeout: Duration,
+}
+
+/// A client named in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredClient {
+    /// Its `client_id`.
+    pub id: String,
+    /// The name on the consent page.
+    pub name: String,
+    /// Its redirect URIs.
+    pub redirect_uris: Vec<String>,
+    /// Its secret; public clients have none.
+    pub secret: Option<Secret>,
+    /// How it authenticates at the token endpoint.
+    pub token_endpoint_auth_method: String,
+    /// Grant types it may use.
+    pub grant_types: Vec<String>,
+}
+
+/// What the gateway itself may fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// Certificates trusted besides the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Hosts that may resolve to a private address although no server entry says so, each as `host:port`.
+    pub private_hosts: Vec<String>,
+}
+
+/// Bounds of requests and answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Body of an MCP request.
+    pub body: usize,
+    /// One server-sent event, or a JSON answer, of an upstream.
+    pub answer: usize,
+    /// Nesting of JSON.
+    pub depth: usize,
+    /// Values in one JSON body.
+    pub nodes: usize,
+    /// Calls of one person in flight.
+    pub concurrent_calls: u32,
+    /// Connections on the public listener.
+    pub connections: u32,
+    /// Failed sign-ins of one name or address per minute.
+    pub sign_ins_per_minute: u32,
+}
+
+/// Browser sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// A session ends after this time without a request.
+    pub idle: Duration,
+    /// A session ends this long after sign-in.
+    pub absolute: Duration,
+}
+
+/// The audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// What a decision waits for.
+    pub durability: Durability,
+    /// What of a call's arguments is written.
+    pub arguments: Keep,
+}
+
+impl Config {
+    /// Reads and checks everything; reports all problems at once.
+    pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+        load::load(sources)
+    }
+
+    /// The same settings on the address that was really bound: port 0 in `listen` means that the system chooses one.
+    #[must_use]
+    pub fn bound_to(mut self, listen: SocketAddr, operations: SocketAddr) -> Self {
+        if self.public_url.is_derived() {
+            self.public_url = PublicUrl::derived_from(listen);
+        }
+        self.listen = listen;
+        self.operations = operations;
+        self
+    }
+
+    /// The URL that clients are given for a server; also its resource identifier and the audience of its tokens.
+    pub fn server_url(&self, name: &ServerName) -> String {
+        format!("{}/mcp/{name}", self.public_url)
+    }
+}
+
+#[cfg(test)]
+mod tests;

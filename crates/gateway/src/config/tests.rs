@@ -1,0 +1,360 @@
+//! What people see of their settings: the messages for bad ones, and where good ones came from.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+fn sources(text: &str, environment: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Sources {
+    Sources {
+        file: Some(("portcullis.yaml".into(), text.into())),
+        environment: environment.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
+        flags: flags.iter().map(|(flag, key, text)| (*flag, *key, (*text).into())).collect(),
+    }
+}
+
+fn good(text: &str) -> Config {
+    Config::load(&sources(text, &[], &[])).unwrap_or_else(|problems| panic!("{problems}")).config
+}
+
+fn database(config: &Config) -> String {
+    match &config.database {
+        DatabaseSettings::Sqlite(path) => path.display().to_string(),
+        DatabaseSettings::Postgres { url, .. } => url.reveal().to_owned(),
+    }
+}
+
+fn problems(text: &str) -> String {
+    match Config::load(&sources(text, &[], &[])) {
+        Ok(loaded) => panic!("accepted: {:?}", loaded.config),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn defaults_are_complete_and_valid() {
+    let config = Config::load(&Sources::default()).expect("defaults").config;
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7878");
+    assert_eq!(config.public_url.as_str(), "http://127.0.0.1:7878");
+    assert_eq!(database(&config), "./data/portcullis.db");
+    assert_eq!(config.tokens.access, Duration::from_mins(10));
+    assert_eq!(config.limits.body, 4 << 20);
+    assert_eq!(config.audit, Audit { durability: Durability::Process, arguments: Keep::Redacted });
+    assert!(config.rules.is_none() && config.servers.is_empty() && config.root_key.is_none());
+    assert!(config.identity.local_accounts);
+}
+
+#[test]
+fn commented_examples_of_the_defaults_are_valid_too() {
+    // Every "# key: value" line of the embedded file, uncommented, must be something the loader takes.
+    let mut text = String::new();
+    let mut inside = false;
+    for line in DEFAULTS.lines() {
+        let body = line.trim_start().strip_prefix('#').unwrap_or("");
+        let key = body.trim_start().split(':').next().unwrap_or("").trim_start_matches("- ");
+        let is_setting = !key.is_empty()
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            && body.contains(':')
+            && !body.trim_end().ends_with('.');
+        if line.starts_with("#  ") && (is_setting || inside) {
+            inside = true;
+            text.push_str(&line.replacen('#', " ", 1));
+        } else if is_setting && !line.trim_start().starts_with("#  ") {
+            inside = line.starts_with("# rules");
+            text.push_str(&line.replacen("# ", "", 1));
+        } else if inside && line.starts_with("#   ") {
+            text.push_str(&line.replacen("# ", "", 1));
+        } else {
+            inside = false;
+            text.push_str(if line.trim_end().ends_with("[]") { line.trim_end().trim_end_matches("[]") } else { line });
+        }
+        text.push('\n');
+    }
+    let text = text.replace("root_key: file:/run/secrets/portcullis-root-key", "root_key: env:KEY");
+    let text = text.replace("ca_file: /etc/ssl/company.pem", "ca_file: Cargo.toml");
+    let loaded = Config::load(&sources(&text, &[("KEY", "k"), ("REPORT_SECRET", "s")], &[]));
+    let config = loaded.unwrap_or_else(|problems| panic!("{problems}\n{text}")).config;
+    assert_eq!(config.servers.len(), 1, "{text}");
+    assert_eq!(config.clients.configured.len(), 1, "{text}");
+    assert!(config.rules.is_some() && config.root_key.is_some() && config.outbound.ca_file.is_some());
+    assert_eq!(config.public_url.as_str(), "https://mcp.example.com");
+}
+
+#[test]
+fn unknown_keys_are_refused_with_place_and_nearest_name() {
+    assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
+    portcullis.yaml:1: listne: unknown key; did you mean "listen"?
+        known here: listen, operations, public_url, data, database, root_key, identity, roles, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+    portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
+        known here: durability, arguments
+    portcullis.yaml:4: clients.frobnicate: unknown key
+        known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
+    "#);
+}
+
+#[test]
+fn wrong_types_say_what_was_found_and_what_is_expected() {
+    assert_snapshot!(problems(
+        "listen: 7878\ntokens:\n  access: 10\n  code: 5m\nlimits: { body: big, depth: many }\nidentity:\n  local_accounts: maybe\nservers: none\naudit:\n  durability: pwoer\n  arguments:\nroles: [admin]\n"
+    ), @r#"
+    portcullis.yaml:1: listen: expected an address with port, found the number 7878
+        example: listen: 127.0.0.1:7878
+    portcullis.yaml:3: tokens.access: expected a duration from 1s to 1h, found the number 10
+        example: access: 10m
+    portcullis.yaml:4: tokens.code: expected a duration from 1s to 1m, found "5m"
+        example: code: 60s
+    portcullis.yaml:5: limits.body: expected a size from 1KiB to 64MiB, found "big"
+        example: body: 4MiB
+    portcullis.yaml:5: limits.depth: expected a whole number from 8 to 512, found "many"
+        example: depth: 8
+    portcullis.yaml:7: identity.local_accounts: expected true or false, found "maybe"
+        example: local_accounts: true
+    portcullis.yaml:8: servers: expected a list of servers, found "none"
+        example: servers: [{ name: github, url: https://mcp.example.com/mcp }]
+    portcullis.yaml:10: audit.durability: expected one of process, power, found "pwoer"
+        did you mean "power"?
+    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, found nothing
+        example: arguments: redacted
+    portcullis.yaml:12: roles: expected a group of keys, found a list
+        example: roles: { admin: [platform] }
+    "#);
+}
+
+#[test]
+fn secrets_stand_elsewhere() {
+    let text = "clients:\n  configured:\n    - id: a\n      name: A\n      redirect_uris: [https://a.example/cb]\n      secret: hunter2\n    - id: b\n      name: B\n      redirect_uris: [https://b.example/cb]\n      secret: env:MISSING\nroot_key: file:missing/key\ndatabase: env:ALSO_MISSING\n";
+    let shown = problems(text);
+    assert!(!shown.contains("hunter2"));
+    assert_snapshot!(shown, @r#"
+    portcullis.yaml:6: clients.configured[0].secret: a secret must not stand in the file itself
+        write secret: env:NAME to take it from an environment variable, or file:PATH to take it from a file
+        example: secret: env:REPORT_SECRET
+    portcullis.yaml:10: clients.configured[1].secret: "env:MISSING": the environment variable is not set
+        set it before the start: export MISSING=…
+    portcullis.yaml:11: root_key: "file:missing/key": the file cannot be read: No such file or directory (os error 2)
+        looked at missing/key
+    portcullis.yaml:12: database: "env:ALSO_MISSING": the environment variable is not set
+        set it before the start: export ALSO_MISSING=…
+    "#);
+}
+
+#[test]
+fn servers_are_checked_one_by_one() {
+    assert_snapshot!(problems(
+        "servers:\n  - name: Git Hub\n    url: https://mcp.example.com/mcp\n  - name: plain\n    url: http://mcp.internal/mcp\n  - name: local\n    command: [npx, server]\n  - url: example.com\n    credential: oauth\n  - name: same\n    url: https://a.example/mcp\n    access: [support]\n  - name: same\n    url: https://b.example/mcp\n    credental: none\n    access: [{ group: \"*\", allow: [read] }]\n"
+    ), @r#"
+    portcullis.yaml:2: servers[0].name: "Git Hub" is not a server name: use 1 to 32 of a-z, 0-9 and "-", not beginning with "-"
+        did you mean "git-hub"?
+    portcullis.yaml:5: servers[1].url: is plain http to another machine: whoever is in between can read and change the calls
+        use https://, or allow it for a network of your own: `private: true` in the file, `--private` with protect
+    portcullis.yaml:7: servers[2].command: is not available yet in this version
+        only servers with a URL are available
+    portcullis.yaml:8: servers[3].name: is missing: expected the name of a server
+        example: name: github
+    portcullis.yaml:8: servers[3].url: is not a URL (relative URL without a base)
+        example: url: https://mcp.example.com/mcp
+    portcullis.yaml:9: servers[3].credential: "oauth" is not available yet in this version
+        for now servers are called without a credential: credential: none
+    portcullis.yaml:12: servers[4].access[0]: expected "*" or group:NAME, found "support"
+        did you mean "group:support"?
+    portcullis.yaml:13: servers[5].name: "same" names a second server
+        give each server a name of its own
+    portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
+        known here: name, private, url, credential, access, timeout, description
+    portcullis.yaml:16: servers[5].access[0].allow: is not available yet in this version
+        who is listed may call everything; write a rule under `rules` to narrow that
+    "#);
+}
+
+#[test]
+fn keys_of_later_versions_say_so() {
+    assert_snapshot!(problems("toolboxes: []\nidentity:\n  providers:\n    - id: company\n"), @"
+    portcullis.yaml:1: toolboxes: is not available yet in this version
+        name the servers one by one under `servers`
+    portcullis.yaml:3: identity.providers: is not available yet in this version
+        people sign in with local accounts: portcullis user add NAME
+    ");
+}
+
+#[test]
+fn broken_yaml_names_file_and_line() {
+    assert_snapshot!(problems("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n"), @r#"portcullis.yaml:2: is not valid YAML: duplicate entry with key "listen""#);
+    assert_snapshot!(problems("listen: [1\ndata: x\n"), @"portcullis.yaml:2: is not valid YAML: did not find expected ',' or ']' at line 2 column 5, while parsing a flow sequence at line 1 column 9");
+    assert_snapshot!(problems("- listen\n"), @"portcullis.yaml: expected settings such as `listen: 127.0.0.1:7878`, found a list");
+    assert_snapshot!(problems("listen: !!binary x\n1: x\n"), @r#"
+    portcullis.yaml:1: a key must be a text, found the number 1
+    portcullis.yaml:1: listen: expected an address with port, found "x"
+        example: listen: 127.0.0.1:7878
+    "#);
+}
+
+// spec: AS-3
+#[test]
+fn plain_http_to_other_machines_is_refused() {
+    assert_snapshot!(problems("listen: 0.0.0.0:7878\n"), @"
+    public_url: is missing: `listen` is 0.0.0.0:7878, which other machines reach, so clients need an https:// URL
+        set public_url to the https:// URL of the proxy that ends TLS in front of the gateway
+        example: public_url: https://mcp.example.com
+        or keep the gateway on this machine: listen: 127.0.0.1:7878
+    ");
+    assert_snapshot!(problems("listen: 0.0.0.0:7878\npublic_url: http://127.0.0.1:7878\n"), @"
+    portcullis.yaml:2: public_url: is plain http, but `listen` is 0.0.0.0:7878, which other machines reach: sign-ins and tokens would travel readable
+        put a proxy that ends TLS in front and write its https:// URL
+        example: public_url: https://mcp.example.com
+        or keep the gateway on this machine: listen: 127.0.0.1:7878
+    ");
+    assert_snapshot!(problems("public_url: http://mcp.example.com\n"), @r#"
+    portcullis.yaml:1: public_url: "http://mcp.example.com" is plain http to another machine: sign-ins and tokens would travel readable
+        example: public_url: https://mcp.example.com
+    "#);
+    assert_snapshot!(problems("public_url: https://mcp.example.com/base\n"), @r#"
+    portcullis.yaml:1: public_url: "https://mcp.example.com/base" must end after host and port: path, query and fragment are not supported
+        example: public_url: https://mcp.example.com
+    "#);
+    assert_eq!(
+        good("listen: 0.0.0.0:7878\npublic_url: https://mcp.example.com/\n").public_url.as_str(),
+        "https://mcp.example.com"
+    );
+}
+
+// spec: AS-70, AS-82, AS-85, AS-110, AS-115, AS-123
+#[test]
+fn lifetimes_and_limits_have_caps() {
+    assert_snapshot!(problems(
+        "tokens: { access: 2h, refresh_idle: 100d, refresh_grace: 2m }\nclients:\n  registration: approval\n  registration_limits: { total: 0 }\n  metadata_documents: { size: 1MiB, allow: [\"https://x\"], private_hosts: [\"*\"] }\ntrusted_proxies: [all]\noperations: 127.0.0.1:7878\n"
+    ), @r#"
+    portcullis.yaml:1: tokens.access: expected a duration from 1s to 1h, found "2h"
+        example: access: 10m
+    portcullis.yaml:1: tokens.refresh_idle: is longer than `refresh_absolute`
+        a refresh token cannot be idle longer than its grant lives
+    portcullis.yaml:1: tokens.refresh_grace: expected a duration from 0 to 1m, found "2m"
+        example: refresh_grace: 10s
+    portcullis.yaml:3: clients.registration: expected one of open, loopback, off, found "approval"
+    portcullis.yaml:4: clients.registration_limits.total: expected a whole number from 1 to 10000000, found the number 0
+        example: total: 1
+    portcullis.yaml:5: clients.metadata_documents.allow: "https://x" is not a host name
+        write a host without scheme, port or path: mcp.example.com, *.example.com, or "*"
+    portcullis.yaml:5: clients.metadata_documents.private_hosts: "*" is not a host name
+        write a host without scheme or path, with its port unless it is 443: mcp.internal, "mcp.internal:8443"
+    portcullis.yaml:5: clients.metadata_documents.size: expected a size from 1KiB to 64KiB, found "1MiB"
+        example: size: 16KiB
+    portcullis.yaml:6: trusted_proxies: "all" is neither an address nor a network
+        example: trusted_proxies: [10.0.0.0/8, 192.0.2.7]
+    portcullis.yaml:7: operations: is the same address as `listen`
+        give the operations listener a port of its own
+    "#);
+    assert_eq!(good("tokens: { refresh_grace: 0 }\n").tokens.refresh_grace, Duration::ZERO);
+}
+
+// spec: T-20
+#[test]
+fn registration_can_be_switched_off_and_bounded() {
+    let config = good("clients: { registration: off, registration_limits: { total: 5, unused: 1h } }\n");
+    assert_eq!(config.clients.registration, Registration::Off);
+    assert_eq!(
+        (config.clients.registration_limits.total, config.clients.registration_limits.unused),
+        (5, Duration::from_hours(1))
+    );
+}
+
+#[test]
+fn environment_overrides_the_file_and_flags_override_both() {
+    let loaded = Config::load(&sources(
+        "listen: 127.0.0.1:1\naudit: { durability: power }\noperations: 127.0.0.1:9\n",
+        &[
+            ("PORTCULLIS_LISTEN", "127.0.0.1:2"),
+            ("PORTCULLIS_AUDIT__ARGUMENTS", "off"),
+            ("PORTCULLIS_LIMITS__DEPTH", "32"),
+            ("PORTCULLIS_IDENTITY__LOCAL_ACCOUNTS", "false"),
+            ("PORTCULLIS_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+            ("PORTCULLIS_ROOT_KEY", "only-in-the-environment"),
+            ("PORTCULLIS_PORT_7878_TCP_ADDR", "set by Kubernetes"),
+        ],
+        &[("--listen", "listen", "127.0.0.1:3"), ("--data", "data", "/srv/x")],
+    ))
+    .unwrap_or_else(|problems| panic!("{problems}"));
+    let config = &loaded.config;
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3");
+    assert_eq!(config.audit, Audit { durability: Durability::Power, arguments: Keep::Off });
+    assert_eq!((config.limits.depth, config.identity.local_accounts, config.trusted_proxies.len()), (32, false, 2));
+    assert_eq!(database(config), "/srv/x/portcullis.db");
+    let wanted =
+        ["listen", "operations", "audit.arguments", "data", "public_url", "root_key", "tokens.code", "trusted_proxies"];
+    let rows = loaded.origins.rows().into_iter().filter(|(key, ..)| wanted.contains(&key.as_str()));
+    let shown: Vec<_> = rows.map(|(key, value, origin)| format!("{key} = {value}  ({origin})")).collect();
+    assert_snapshot!(shown.join("\n"), @"
+    audit.arguments = off  (environment PORTCULLIS_AUDIT__ARGUMENTS)
+    data = /srv/x  (flag --data)
+    listen = 127.0.0.1:3  (flag --listen)
+    operations = 127.0.0.1:9  (portcullis.yaml:3)
+    public_url = http://127.0.0.1:3  (from listen)
+    root_key = (secret)  (environment PORTCULLIS_ROOT_KEY)
+    tokens.code = 60s  (default)
+    trusted_proxies = 10.0.0.0/8, 192.0.2.7  (environment PORTCULLIS_TRUSTED_PROXIES)
+    ");
+}
+
+#[test]
+fn shown_settings_hide_passwords() {
+    let loaded = Config::load(&sources("database: postgres://ana:hunter2@db.example/p\n", &[], &[]));
+    let rows = loaded.unwrap_or_else(|problems| panic!("{problems}")).origins.rows();
+    let database = rows.iter().find(|(key, ..)| key == "database").expect("database");
+    assert_eq!(database.1, "(a URL with a password)");
+}
+
+#[test]
+fn mistyped_variables_are_refused_by_their_own_name() {
+    let refused = Config::load(&sources("", &[("PORTCULLIS_LISTN", "x"), ("PORTCULLIS_LIMITS__DEPTH", "deep")], &[]));
+    assert_snapshot!(refused.expect_err("refused").to_string(), @r#"
+    PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
+        example: depth: 8
+    PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
+        known here: listen, operations, public_url, data, database, root_key, identity, roles, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+    "#);
+}
+
+#[test]
+fn rules_keep_the_line_numbers_of_the_file() {
+    let text = "listen: 127.0.0.1:1\nrules:   # ours\n  - rule: a\n    then: deny\n\n  # more\n- rule: b\ndata: /x\n";
+    let refused = problems(text);
+    assert!(refused.contains("not valid YAML"), "{refused}");
+    let rules = good("listen: 127.0.0.1:1\nrules:\n- rule: a\n  then: deny\n\n# more\n- rule: b\ndata: /x\n")
+        .rules
+        .expect("rules");
+    assert_eq!((rules.file.as_str(), rules.line), ("portcullis.yaml", 2));
+    assert_eq!(rules.text, "\n      \n- rule: a\n  then: deny\n\n# more\n- rule: b\n");
+    let rules = good("rules: [{ rule: a,\n  then: deny }]\nlisten: 127.0.0.1:1\n").rules.expect("rules");
+    assert_eq!(rules.text, "       [{ rule: a,\n  then: deny }]\n");
+}
+
+#[test]
+fn paths_of_the_file_start_at_its_directory() {
+    let dir = tempfile::tempdir().expect("directory");
+    std::fs::write(dir.path().join("key"), "sekrit\n").expect("write");
+    let path = dir.path().join("portcullis.yaml");
+    std::fs::write(&path, "data: state\nroot_key: file:key\n").expect("write");
+    let mut sources = Sources::default();
+    sources.read_file(&path).expect("read");
+    let config = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems}")).config;
+    assert_eq!(config.data, dir.path().join("state"));
+    assert_eq!(config.root_key.expect("key").reveal(), "sekrit");
+    assert!(sources.read_file(&dir.path().join("absent.yaml")).is_err());
+}
+
+#[test]
+fn private_hosts_carry_their_port() {
+    let config =
+        good("outbound: { private_hosts: [MCP.internal, \"a.internal:8443\", \"[fd00::1]:80\", \"[fd00::2]\"] }\n");
+    assert_eq!(config.outbound.private_hosts, ["mcp.internal:443", "a.internal:8443", "[fd00::1]:80", "[fd00::2]:443"]);
+    assert!(problems("outbound: { private_hosts: [\"https://a\"] }\n").contains("not a host name"));
+    assert!(problems("outbound: { private_hosts: [\"a:99999\"] }\n").contains("not a host name"));
+}
+
+#[test]
+fn chosen_port_reaches_the_derived_public_url() {
+    let bound = |text: &str| {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        good(text).bound_to(address(40001), address(40002)).public_url.to_string()
+    };
+    assert_eq!(bound("listen: 127.0.0.1:0\n"), "http://127.0.0.1:40001");
+    assert_eq!(bound("public_url: https://mcp.example.com\n"), "https://mcp.example.com");
+}

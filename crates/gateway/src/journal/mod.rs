@@ -1,0 +1,147 @@
+//! The record: one writer, an append-only file of chained lines per node.
+//!
+//! Callers are told of an event's place only when it is in the file. Those who arrive while a write is under way are
+//! gathered and written together by the first of them that gets the file. Under [`Durability::Process`] that costs a few
+//! microseconds in the caller's own thread and survives the death of the process; under [`Durability::Power`] a blocking
+//! thread writes and waits for the disk once per gathering.
+//!
+//! There are no timers in here: somebody calls [`Journal::tick`].
+
+mod failure;
+mod group;
+mod index;
+mod recover;
+mod segment;
+mod settings;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, sync::Arc};
+
+use portcullis_audit::{Event, Head};
+use portcullis_base::{CallId, Clock, Timestamp};
+
+use self::writer::Writer;
+pub use self::{
+    failure::JournalError,
+    index::{Indexed, Indexer, IndexerError},
+    segment::{key_file, segments},
+    settings::{Durability, Limits, Settings},
+};
+
+/// The place of an event in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its `seq`.
+    pub seq: u64,
+}
+
+/// What was found and repaired when the journal was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Bytes of a last line that was not whole, and were removed.
+    pub torn_bytes: u64,
+    /// Bytes from the first line that does not hold, which were set aside in a file next to the segment.
+    pub damaged_bytes: u64,
+    /// Calls that the previous run let through and did not see end; each got its `call.ended` with outcome unknown.
+    pub calls: Vec<CallId>,
+    /// Whether there was nothing to repair: the previous run closed the journal, or there was none.
+    pub clean: bool,
+}
+
+/// How the journal is.
+#[derive(Clone, Debug)]
+pub struct JournalHealth {
+    /// Since when it cannot be written, and why.
+    pub failing: Option<(Timestamp, String)>,
+    /// The last line in the file.
+    pub head: Head,
+    /// Calls that have not ended.
+    pub open_calls: usize,
+    /// Events left for later that wait for the next write.
+    pub waiting: usize,
+    /// Events left for later that were given up because the journal could not be written for too long.
+    pub lost: u64,
+}
+
+/// The journal of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    writer: Arc<Writer>,
+    recovery: Arc<Recovery>,
+}
+
+impl Journal {
+    /// Opens the journal for writing and repairs what a crash has left.
+    pub fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
+        let (writer, recovery) = recover::open(settings, clock)?;
+        Ok(Self { writer: Arc::new(writer), recovery: Arc::new(recovery) })
+    }
+
+    /// What was found when it was opened.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Where the segments of this node are.
+    pub fn dir(&self) -> &Path {
+        self.writer.dir()
+    }
+
+    /// Writes `event`; returns when it is in the file, or is known not to be.
+    ///
+    /// Under `process` this waits for nothing but a write to the operating system. A future that is dropped does not
+    /// take its event back.
+    pub async fn append(&self, event: Event) -> Result<Position, JournalError> {
+        match self.writer.durability() {
+            Durability::Process => self.writer.append_here(&event),
+            Durability::Power => Writer::append_behind(&self.writer, &event).await,
+        }
+    }
+
+    /// Like [`Journal::append`] for callers without a runtime; under `power` it waits for the disk in this thread.
+    pub fn append_blocking(&self, event: Event) -> Result<Position, JournalError> {
+        self.writer.append_here(&event)
+    }
+
+    /// Leaves `event` for the next write or [`Journal::tick`]: for ends of calls, which nobody waits for.
+    pub fn append_later(&self, event: Event) {
+        self.writer.append_later(event);
+    }
+
+    /// To be called about every 50 ms: writes what was left for later, a checkpoint when one is due, and tries again
+    /// when the last write has failed.
+    pub async fn tick(&self) {
+        match self.writer.durability() {
+            Durability::Process => self.writer.tick(),
+            Durability::Power => {
+                let writer = Arc::clone(&self.writer);
+                // A panic in there leaves the journal unusable, and every append says so.
+                let _ = tokio::task::spawn_blocking(move || writer.tick()).await;
+            }
+        }
+    }
+
+    /// Closes the journal with a final checkpoint and waits for the disk. Whatever comes after is refused.
+    pub async fn stop(&self) -> Result<(), JournalError> {
+        let writer = Arc::clone(&self.writer);
+        tokio::task::spawn_blocking(move || writer.stop()).await.unwrap_or(Err(JournalError::Stopped))
+    }
+
+    /// Like [`Journal::stop`] for callers without a runtime.
+    pub fn stop_blocking(&self) -> Result<(), JournalError> {
+        self.writer.stop()
+    }
+
+    /// The last line in the file.
+    pub fn head(&self) -> Head {
+        self.writer.health().head
+    }
+
+    /// How the journal is.
+    pub fn health(&self) -> JournalHealth {
+        self.writer.health()
+    }
+}

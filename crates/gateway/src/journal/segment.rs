@@ -1,0 +1,109 @@
+//! Segments: files named by the `seq` of their first line, `0000000000000001.jsonl`, and the key file beside them.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The segments of the journal in `dir`, in order, with the `seq` of their first line.
+pub fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(digits) = name.strip_suffix(".jsonl")
+            && digits.len() == 16
+            && let Ok(first) = digits.parse()
+        {
+            found.push((first, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Where the public keys of the journal of `node` are, next to its directory.
+pub fn key_file(dir: &Path, node: &str) -> PathBuf {
+    dir.join(format!("{node}.pub.json"))
+}
+
+pub(super) fn path_of(dir: &Path, first_seq: u64) -> PathBuf {
+    dir.join(format!("{first_seq:016}.jsonl"))
+}
+
+/// Makes a directory that only its owner may enter; fine if it is there.
+pub(super) fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// How files of the journal are opened: by their owner only.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Whether a write waits for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sync {
+    Never,
+    Each,
+}
+
+/// The file that lines are added to.
+pub(super) struct Segment {
+    file: File,
+    /// Bytes of whole lines that were acknowledged. What is after them in the file does not count.
+    length: u64,
+    /// Whether something may be after them.
+    dirty: bool,
+}
+
+impl Segment {
+    /// Opens an existing file and cuts it to `length`.
+    pub(super) fn open(path: &Path, length: u64) -> io::Result<Self> {
+        let file = private().append(true).open(path)?;
+        if file.metadata()?.len() != length {
+            file.set_len(length)?;
+        }
+        Ok(Self { file, length, dirty: false })
+    }
+
+    /// Makes a new file. One of that name can only be left from an attempt that failed: it is emptied.
+    pub(super) fn create(dir: &Path, first_seq: u64, sync: Sync) -> io::Result<Self> {
+        let file = private().append(true).create(true).open(path_of(dir, first_seq))?;
+        file.set_len(0)?;
+        if sync == Sync::Each {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(Self { file, length: 0, dirty: false })
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds whole lines, all or none: when it fails, the file is cut back, now or before the next attempt.
+    pub(super) fn append(&mut self, lines: &[u8], sync: Sync) -> io::Result<()> {
+        if self.dirty {
+            self.file.set_len(self.length)?;
+            self.dirty = false;
+        }
+        let written = self.file.write_all(lines).and_then(|()| match sync {
+            Sync::Each => self.file.sync_data(),
+            Sync::Never => Ok(()),
+        });
+        match written {
+            Ok(()) => self.length += lines.len() as u64,
+            Err(_) => self.dirty = self.file.set_len(self.length).is_err(),
+        }
+        written
+    }
+
+    /// Waits until everything is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
