@@ -1,0 +1,135 @@
+//! Opening a connection: resolve once, vet every address, connect to a vetted one, and nothing else.
+
+use std::{future::Future, io, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use url::Host;
+
+use super::address::{Reach, Refused};
+
+/// How long one address may take to accept a connection before the next is tried.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// The answer of a resolver.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
+
+/// Turns a name into addresses. An argument, so that a test can play a rebinding name server.
+pub trait Resolve: Send + Sync {
+    /// The addresses of `host`, with `port`.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
+}
+
+/// The operating system's resolver.
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+}
+
+/// Why no connection came about. `Display` is for the log, never for a requester.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("cannot resolve the name: {0}")]
+    Resolve(io::Error),
+    /// The name leads where we do not go.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nobody accepted.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// The other side did not prove who it is.
+    #[error("cannot secure the connection: {0}")]
+    Secure(io::Error),
+}
+
+/// Certificates could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read certificates from {file}: {why}")]
+pub struct CertificatesError {
+    file: String,
+    why: String,
+}
+
+/// Opens connections under the address rule.
+#[derive(Clone)]
+pub struct Dialer {
+    resolver: Arc<dyn Resolve>,
+    tls: TlsConnector,
+}
+
+impl Dialer {
+    /// A dialer that trusts what the operating system trusts, and the authorities in `extra` (PEM files) too.
+    pub fn new<'a>(extra: impl IntoIterator<Item = &'a Path>) -> Result<Self, CertificatesError> {
+        let mut roots = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(native.certs);
+        for file in extra {
+            let wrong = |why: String| CertificatesError { file: file.display().to_string(), why };
+            let mut found = 0;
+            for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(e.to_string()))? {
+                let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
+                roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
+                found += 1;
+            }
+            if found == 0 {
+                return Err(wrong("there is no certificate in it".into()));
+            }
+        }
+        if roots.is_empty() {
+            tracing::warn!("no trusted certificate authorities found on this machine: no https server can be verified");
+        }
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the ring provider has the default protocol versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { resolver: Arc::new(SystemResolver), tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// The same dialer with another source of addresses.
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// A connection to `host` on `port`, going no further than `reach`.
+    pub async fn connect(&self, host: &Host<&str>, port: u16, reach: Reach) -> Result<TcpStream, DialError> {
+        let addresses = match host {
+            Host::Ipv4(ip) => vec![SocketAddr::from((*ip, port))],
+            Host::Ipv6(ip) => vec![SocketAddr::from((*ip, port))],
+            Host::Domain(name) => self.resolver.resolve(name, port).await.map_err(DialError::Resolve)?,
+        };
+        reach.vet(&addresses)?;
+        // spec: T-23: the vetted addresses are dialled, the name is not asked again.
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true).map_err(DialError::Connect)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")),
+            }
+        }
+        Err(DialError::Connect(last))
+    }
+
+    /// TLS on `stream`, with the name that was asked for.
+    pub async fn secure(&self, host: &Host<&str>, stream: TcpStream) -> Result<TlsStream<TcpStream>, DialError> {
+        let name = match host {
+            Host::Ipv4(ip) => ServerName::from(std::net::IpAddr::from(*ip)),
+            Host::Ipv6(ip) => ServerName::from(std::net::IpAddr::from(*ip)),
+            Host::Domain(name) => ServerName::try_from((*name).to_owned())
+                .map_err(|e| DialError::Secure(io::Error::new(io::ErrorKind::InvalidInput, e)))?,
+        };
+        self.tls.connect(name, stream).await.map_err(DialError::Secure)
+    }
+}

@@ -1,0 +1,271 @@
+//! What an upstream speaks: asked, not guessed (TR-120 to TR-126).
+//!
+//! Both questions are always put, `server/discover` and `initialize`, so that what is offered to clients is what was seen
+//! to work. An outage is not an answer: it leaves unknown what was unknown, and what was known as it was.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, StatusCode, header};
+use portcullis_mcp::{
+    Era, Version, headers as wire,
+    message::{self, Message, Outcome},
+    scan, tool,
+};
+use tokio::time::timeout;
+
+use super::{Upstream, UpstreamError, ask::Said};
+
+/// The whole discovery of one upstream.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What an upstream says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// The revisions it can be spoken to in, newest first.
+    pub versions: Vec<Version>,
+    /// Its own name, cut and cleaned.
+    pub name: Option<String>,
+    /// Its own version, cut and cleaned.
+    pub version: Option<String>,
+    /// How many tools it lists; `None` if it lists none of that kind.
+    pub tools: Option<usize>,
+}
+
+/// Why nothing was learnt of an upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// It could not be asked.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// It is there but cannot answer now.
+    #[error("it answered with status {0}, so nothing can be learnt from it now")]
+    Unavailable(u16),
+    /// It answers, but not as an MCP server.
+    #[error("it does not answer as an MCP server: {0}")]
+    NotMcp(String),
+    /// It speaks only revisions that are not served here.
+    #[error("it speaks only revision \"{0}\", which is not served here")]
+    Version(String),
+}
+
+impl Discovery {
+    /// Whether any revision of `era` can be spoken.
+    pub fn speaks(&self, era: Era) -> bool {
+        self.versions.iter().any(|version| version.era() == era)
+    }
+}
+
+/// What one of the two questions brought.
+enum Found {
+    Speaks(Discovery),
+    Not(String),
+    /// The method does not exist, and is said not to exist in the way only a modern server says it.
+    UnknownMethod,
+    Foreign(String),
+}
+
+impl Upstream {
+    /// Asks it everything, tools included.
+    pub async fn discover(self: &Arc<Self>) -> Result<Discovery, DiscoverError> {
+        timeout(PATIENCE, self.ask_both()).await.unwrap_or(Err(DiscoverError::Upstream(UpstreamError::Late)))
+    }
+
+    async fn ask_both(self: &Arc<Self>) -> Result<Discovery, DiscoverError> {
+        let modern = self.ask_modern().await?;
+        let legacy = self.ask_legacy().await?;
+        match (modern, legacy) {
+            (Found::Speaks(mut modern), Found::Speaks(legacy)) => {
+                modern.versions.extend(legacy.versions);
+                modern.tools = modern.tools.or(legacy.tools);
+                modern.name = modern.name.or(legacy.name);
+                modern.version = modern.version.or(legacy.version);
+                Ok(modern)
+            }
+            (Found::Speaks(found), _) | (_, Found::Speaks(found)) => Ok(found),
+            // spec: TR-121: "if initialize then also gets 404 -32601, record the upstream as modern without discover"
+            (_, Found::UnknownMethod) => Ok(Discovery { versions: vec![Version::V2026_07_28], ..Discovery::default() }),
+            // spec: TR-136
+            (_, Found::Foreign(version)) | (Found::Foreign(version), _) => Err(DiscoverError::Version(version)),
+            (_, Found::Not(why)) => Err(DiscoverError::NotMcp(why)),
+        }
+    }
+
+    async fn ask_modern(self: &Arc<Self>) -> Result<Found, DiscoverError> {
+        let said = self.ask_statelessly("server/discover", "").await?;
+        available(&said)?;
+        let Some(Message::Response(response)) = said.message() else { return Ok(Found::Not(said.describe())) };
+        match response.outcome {
+            Outcome::Result(result) => {
+                let Some(supported) = scan::member(result, "supportedVersions") else {
+                    return Ok(Found::Not("its answer to server/discover names no versions".into()));
+                };
+                let mut found = match modern_of(supported) {
+                    Ok(versions) => Discovery { versions, ..Discovery::default() },
+                    Err(foreign) => return Ok(foreign),
+                };
+                let info = scan::member(result, "_meta").and_then(|meta| scan::member(meta, message::META_SERVER_INFO));
+                found.identify(info.or_else(|| scan::member(result, "serverInfo")));
+                found.tools = match scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")) {
+                    Some(_) => self.list_tools().await.ok().map(|tools| tools.len()),
+                    None => None,
+                };
+                Ok(Found::Speaks(found))
+            }
+            // spec: TR-121: these codes exist in the modern revision only.
+            Outcome::Error { code: message::UNSUPPORTED_VERSION, raw, .. } if said.status.is_client_error() => {
+                let supported = scan::member(raw, "data").and_then(|data| scan::member(data, "supported"));
+                Ok(match supported.map(modern_of) {
+                    Some(Ok(versions)) => Found::Speaks(Discovery { versions, ..Discovery::default() }),
+                    Some(Err(foreign)) => foreign,
+                    None => Found::Not("it names no version it supports".into()),
+                })
+            }
+            Outcome::Error { code: message::HEADER_MISMATCH | message::MISSING_CAPABILITY, .. }
+                if said.status.is_client_error() =>
+            {
+                let versions = vec![Version::V2026_07_28];
+                Ok(Found::Speaks(Discovery { versions, ..Discovery::default() }))
+            }
+            Outcome::Error { message, .. } => Ok(Found::Not(portcullis_base::printable(&message, 200))),
+        }
+    }
+
+    async fn ask_legacy(&self) -> Result<Found, DiscoverError> {
+        let version = Version::NEWEST_LEGACY;
+        let params = format!(
+            r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{}}}"#,
+            super::ask::CLIENT_INFO
+        );
+        let said = self.ask("initialize", &params, &[]).await?;
+        available(&said)?;
+        let Some(Message::Response(response)) = said.message() else { return Ok(Found::Not(said.describe())) };
+        let result = match response.outcome {
+            Outcome::Result(result) => result,
+            Outcome::Error { code: message::METHOD_NOT_FOUND, .. } if said.status == StatusCode::NOT_FOUND => {
+                return Ok(Found::UnknownMethod);
+            }
+            Outcome::Error { message, .. } => return Ok(Found::Not(portcullis_base::printable(&message, 200))),
+        };
+        let Some(stated) = scan::member(result, "protocolVersion").and_then(scan::string) else {
+            return Ok(Found::Not("its answer to initialize names no version".into()));
+        };
+        let negotiated = Version::parse(&stated).filter(|v| v.era() == Era::Legacy && Version::SERVED.contains(v));
+        let Some(negotiated) = negotiated else {
+            return Ok(Found::Foreign(portcullis_base::printable(&stated, 40)));
+        };
+        let older = |v: &&Version| v.era() == Era::Legacy && **v <= negotiated;
+        let mut found =
+            Discovery { versions: Version::SERVED.iter().filter(older).copied().collect(), ..Discovery::default() };
+        found.identify(scan::member(result, "serverInfo"));
+        let has_tools = scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")).is_some();
+        found.tools = self.look_around(negotiated, said.session.as_ref(), has_tools).await;
+        Ok(Found::Speaks(found))
+    }
+
+    /// Uses the session that the question opened, and closes it.
+    async fn look_around(&self, version: Version, session: Option<&HeaderValue>, has_tools: bool) -> Option<usize> {
+        let mut headers = Vec::new();
+        if version >= Version::V2025_06_18 {
+            headers.push((wire::PROTOCOL_VERSION, HeaderValue::from_static(version.as_str())));
+        }
+        headers.extend(session.map(|id| (wire::SESSION_ID, id.clone())));
+        let counted = async {
+            // spec: TR-133: "send notifications/initialized" before anything else
+            self.tell("notifications/initialized", &headers).await.ok()?;
+            if !has_tools {
+                return None;
+            }
+            let mut count = 0;
+            let mut pages = Pages::default();
+            loop {
+                let said = self.ask("tools/list", &pages.params(), &headers).await.ok()?;
+                let Some(Message::Response(response)) = said.message() else { return None };
+                let Outcome::Result(result) = response.outcome else { return None };
+                let listing = tool::listing(result)?;
+                count += listing.tools.len();
+                if !pages.turn(listing.next_cursor) {
+                    return Some(count);
+                }
+            }
+        };
+        let counted = counted.await;
+        if session.is_some() {
+            // spec: TR-135: "DELETE legacy upstream sessions that are no longer needed"
+            let mut request = self.request(Method::DELETE, bytes::Bytes::new());
+            for (name, value) in headers {
+                request.headers_mut().insert(super::ask::lower(name), value);
+            }
+            request.headers_mut().remove(header::CONTENT_TYPE);
+            drop(self.send(request).await);
+        }
+        counted
+    }
+}
+
+/// Pages of a listing, bounded.
+// spec: T-63: "pagination <= 50 pages and cursor-cycle detection"
+#[derive(Default)]
+pub(super) struct Pages {
+    seen: Vec<String>,
+}
+
+impl Pages {
+    /// The members of `params` that ask for the present page.
+    pub(super) fn members(&self) -> String {
+        let mut out = String::new();
+        if let Some(cursor) = self.seen.last() {
+            let _ = write!(out, r#""cursor":{}"#, serde_json::Value::from(cursor.as_str()));
+        }
+        out
+    }
+
+    fn params(&self) -> String {
+        format!("{{{}}}", self.members())
+    }
+
+    /// Turns to the next page; `false` if there is none that is worth asking for.
+    pub(super) fn turn(&mut self, next: Option<String>) -> bool {
+        match next {
+            Some(cursor) if self.seen.len() < 49 && !self.seen.contains(&cursor) => {
+                self.seen.push(cursor);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Discovery {
+    fn identify(&mut self, info: Option<&str>) {
+        let text = |name: &str| {
+            let text = scan::member(info?, name).and_then(scan::string)?;
+            Some(portcullis_base::printable(&text, 100)).filter(|text| !text.is_empty())
+        };
+        self.name = text("name");
+        self.version = text("version");
+    }
+}
+
+/// The modern revisions in a raw list that are served here. A list of legacy ones only means `initialize`.
+fn modern_of(supported: &str) -> Result<Vec<Version>, Found> {
+    let names: Vec<_> = scan::elements(supported).filter_map(scan::string).collect();
+    let modern = |v: &&Version| v.era() == Era::Modern && names.iter().any(|name| name == v.as_str());
+    let versions: Vec<Version> = Version::SERVED.iter().filter(modern).copied().collect();
+    if !versions.is_empty() {
+        return Ok(versions);
+    }
+    let legacy = names.iter().any(|name| Version::parse(name).is_some_and(|v| v.era() == Era::Legacy));
+    match names.first() {
+        Some(name) if !legacy => Err(Found::Foreign(portcullis_base::printable(name, 40))),
+        _ => Err(Found::Not("it speaks older revisions only".into())),
+    }
+}
+
+// spec: TR-122: nothing is decided from 401, 403, 429, 5xx, a redirect, a network error or a timeout
+fn available(said: &Said) -> Result<(), DiscoverError> {
+    let status = said.status;
+    if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+        return Err(DiscoverError::Unavailable(status.as_u16()));
+    }
+    Ok(())
+}

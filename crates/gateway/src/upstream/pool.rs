@@ -1,0 +1,146 @@
+//! Connections kept open between calls.
+//!
+//! A connection is taken out for one exchange and put back when its answer has been read to the end; an answer that is
+//! dropped early takes its connection with it, which is how an upstream learns that nobody listens any more.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::{body::Incoming, client::conn::http1::SendRequest};
+
+/// How long an unused connection is kept when the upstream does not say.
+const KEEP: Duration = Duration::from_secs(30);
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+pub(super) type Sender = SendRequest<Full<Bytes>>;
+
+/// The idle connections of one upstream, the last used on top.
+pub(super) struct Pool {
+    idle: Mutex<Vec<Idle>>,
+    most: usize,
+}
+
+struct Idle {
+    sender: Sender,
+    until: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(most: usize) -> Self {
+        Self { idle: Mutex::new(Vec::new()), most }
+    }
+
+    /// A connection that was open a moment ago.
+    pub(super) fn take(&self) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Idle { sender, until }) = idle.pop() {
+            if !sender.is_closed() && Instant::now() < until {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: Sender, keep: Duration) {
+        if sender.is_closed() || keep.is_zero() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() >= self.most {
+            idle.remove(0);
+        }
+        idle.push(Idle { sender, until: Instant::now() + keep });
+    }
+}
+
+/// The body of an upstream's answer. Its connection goes back to the pool when it has ended.
+pub struct AnswerBody {
+    body: Incoming,
+    lease: Option<Lease>,
+}
+
+struct Lease {
+    pool: Arc<Pool>,
+    sender: Sender,
+    keep: Duration,
+}
+
+impl AnswerBody {
+    pub(super) fn new(body: Incoming, headers: &HeaderMap, pool: Arc<Pool>, sender: Sender) -> Self {
+        Self { body, lease: Some(Lease { pool, sender, keep: keep(headers) }) }
+    }
+
+    /// The length the upstream announced.
+    pub fn announced(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    fn ended(&mut self) {
+        if let Some(Lease { pool, sender, keep }) = self.lease.take() {
+            pool.put(sender, keep);
+        }
+    }
+}
+
+/// Servers that close idle connections soon often say so; a request must not race with that.
+fn keep(headers: &HeaderMap) -> Duration {
+    let Some(value) = headers.get(KEEP_ALIVE).and_then(|v| v.to_str().ok()) else { return KEEP };
+    let seconds = value.split(',').find_map(|part| part.trim().strip_prefix("timeout=")?.parse().ok());
+    seconds.map_or(KEEP, |s: u64| Duration::from_secs(s.saturating_sub(1)).min(KEEP))
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            None => self.ended(),
+            Some(Err(_)) => self.lease = None,
+            Some(Ok(_)) if self.body.is_end_stream() => self.ended(),
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(frame.map(|f| f.map_err(io::Error::other)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.ended();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_given_up_before_the_upstream_closes_them() {
+        let headers = |value: &'static str| HeaderMap::from_iter([(KEEP_ALIVE, value.parse().unwrap())]);
+        assert_eq!(keep(&headers("timeout=5, max=100")), Duration::from_secs(4));
+        assert_eq!(keep(&headers("timeout=0")), Duration::ZERO);
+        assert_eq!(keep(&headers("timeout=99999")), KEEP);
+        assert_eq!(keep(&HeaderMap::new()), KEEP);
+    }
+}
