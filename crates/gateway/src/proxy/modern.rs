@@ -1,0 +1,316 @@
+//! Requests of 2026-07-28: each stands alone. Checked, given an id of ours, sent with headers made from its body.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use portcullis_audit::Outcome;
+use portcullis_mcp::{
+    Headers, Id, Message, Method, ProtocolError, Version, headers as wire,
+    message::{Call, HEADER_MISMATCH, UNSUPPORTED_VERSION, peek_response},
+    tool::Annotation,
+};
+
+use super::{
+    answer::{self, Answer},
+    errand::Errand,
+    record::Record,
+    refusal::Refusal,
+    restore::Restorer,
+    rewrite::rewrite,
+    sieve::Sieve,
+    speech::{Modern, Speech, Words},
+    state::Sealer,
+    turn::{Form, Turn, deed, form},
+};
+use crate::upstream::{AnswerBody, Tools, UpstreamError, answer_in, whole};
+
+/// A request on its way out: what every attempt to send it has in common.
+struct Outgoing<'a> {
+    call: &'a Call<'a>,
+    id: Id<'a>,
+    version: Version,
+    method: Method,
+    /// The upstream's own state, if this takes up an unfinished request.
+    state: Option<String>,
+}
+
+/// What an upstream made of a request that was sent with the id `.1`.
+enum Asked {
+    /// It answers.
+    Answered(Response<AnswerBody>, String),
+    /// It refuses, with this message.
+    Refused(Vec<u8>, String),
+}
+
+impl Turn<'_> {
+    /// Serves one modern message.
+    pub(super) async fn modern(
+        &self,
+        headers: &Headers<'_>,
+        message: &Message<'_>,
+        version: Version,
+        method: Option<Method>,
+    ) -> Result<Response<Answer>, Refusal> {
+        match (message, method) {
+            (Message::Request(call), Some(method)) => {
+                let id = call.id.ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
+                let state = self.state(call, method)?;
+                self.modern_request(headers, &Outgoing { call, id, version, method, state }).await
+            }
+            (Message::Notification(call), Some(method)) => self.modern_notification(call, version, method).await,
+            // A notification that the revision does not define is accepted and goes nowhere.
+            _ => Ok(answer::empty(StatusCode::ACCEPTED)),
+        }
+    }
+
+    async fn modern_request(&self, headers: &Headers<'_>, out: &Outgoing<'_>) -> Result<Response<Answer>, Refusal> {
+        if !self.accepts.json && !self.accepts.events {
+            return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
+        }
+        let call = out.call;
+        let tools = self.tools(out.method).await;
+        let annotations = annotations(tools.as_deref(), call);
+        // spec: TR-46: held against what the upstream's own tools declare.
+        wire::check_params(headers, annotations, call.arguments).map_err(|error| error.with_id(call.id))?;
+        let (permit, mut record) = self.decide(&deed(call, out.method)).await?;
+        let asked = async {
+            let errand = Errand::new(self, permit)?;
+            let sent = self.upstream.next_id().to_string();
+            let response = errand.send(self.rebuilt(out, annotations, &sent)?).await?;
+            self.repaired(&errand, response, sent, out, annotations).await
+        };
+        match asked.await {
+            Ok(Asked::Answered(response, sent)) => self.modern_answer(response, &sent, out, record).await,
+            Ok(Asked::Refused(bytes, sent)) => self.restored(StatusCode::BAD_REQUEST, &bytes, &sent, out, record),
+            Err(error) => Err(self.failed(&error, call.id, &mut record)),
+        }
+    }
+
+    /// The request to the upstream: an id of ours, headers made from the body.
+    fn rebuilt(
+        &self,
+        out: &Outgoing<'_>,
+        annotations: &[Annotation],
+        sent: &str,
+    ) -> Result<Request<Full<Bytes>>, UpstreamError> {
+        let body = out.body(sent).ok_or(UpstreamError::Unusable("the message could not be rebuilt"))?;
+        let mut request = self.post(body);
+        write_headers(request.headers_mut(), out.version, out.method, out.call, annotations)
+            .ok_or(UpstreamError::Unusable("what the request names cannot stand in a header"))?;
+        Ok(request)
+    }
+
+    /// Looks into a refusal: it may be about what we made of the upstream's definitions, or about its revision.
+    async fn repaired(
+        &self,
+        errand: &Errand<'_>,
+        response: Response<AnswerBody>,
+        sent: String,
+        out: &Outgoing<'_>,
+        known: &[Annotation],
+    ) -> Result<Asked, UpstreamError> {
+        if response.status() != StatusCode::BAD_REQUEST || !matches!(form(response.headers()), Form::Json) {
+            return Ok(Asked::Answered(response, sent));
+        }
+        let bytes = whole(response.into_body()).await?;
+        match peek_response(&bytes).and_then(|peek| peek.error_code) {
+            Some(UNSUPPORTED_VERSION) => self.upstream.doubt(),
+            // spec: TR-129: "refresh its tools/list and retry once with rebuilt headers"
+            Some(HEADER_MISMATCH) if out.method == Method::ToolsCall => {
+                self.upstream.forget_tools();
+                let tools = self.tools(out.method).await;
+                let fresh = annotations(tools.as_deref(), out.call);
+                if fresh != known {
+                    let sent = self.upstream.next_id().to_string();
+                    let response = errand.send(self.rebuilt(out, fresh, &sent)?).await?;
+                    return Ok(Asked::Answered(response, sent));
+                }
+            }
+            _ => {}
+        }
+        Ok(Asked::Refused(bytes, sent))
+    }
+
+    async fn modern_answer(
+        &self,
+        response: Response<AnswerBody>,
+        sent: &str,
+        out: &Outgoing<'_>,
+        mut record: Record,
+    ) -> Result<Response<Answer>, Refusal> {
+        let (head, body) = response.into_parts();
+        match form(&head.headers) {
+            Form::Json => {
+                let (restorer, sieve) = (self.restorer(sent, out), self.sieve(out.method));
+                self.document(head.status, body, restorer, sieve, out.id, record).await
+            }
+            Form::Events if head.status == StatusCode::OK && self.accepts.events => {
+                let speech = Modern {
+                    sent: sent.to_owned(),
+                    id: out.id.to_owned(),
+                    progress: out.call.meta.progress_token.map(str::to_owned),
+                    logs: out.call.meta.log_level.is_some(),
+                    listens: out.method == Method::SubscriptionsListen,
+                    sealer: self.sealer(out.call, out.method),
+                    failure: UpstreamError::Unusable("").public(&self.server.name),
+                };
+                Ok(self.events(body, Speech::new(Words::Modern(speech), self.sieve(out.method)), record))
+            }
+            // spec: TR-8: "if it excludes text/event-stream answer JSON when possible, else 406"
+            Form::Events if out.method == Method::SubscriptionsListen => {
+                record.end(Outcome::Failure, Some("the client reads no streams"));
+                Err(Refusal::status(StatusCode::NOT_ACCEPTABLE))
+            }
+            Form::Events if head.status == StatusCode::OK => {
+                let answer = tokio::time::timeout(self.upstream.limits().total, answer_in(body, Some(sent))).await;
+                match answer.unwrap_or(Err(UpstreamError::Late)) {
+                    Ok(message) => self.restored(StatusCode::OK, &message, sent, out, record),
+                    Err(error) => Err(self.failed(&error, Some(out.id), &mut record)),
+                }
+            }
+            _ => {
+                // spec: TR-125: a server that no longer answers as it did may have changed its revision.
+                self.upstream.doubt();
+                let error = match head.status {
+                    status if status.is_server_error() => UpstreamError::Failed(status.as_u16()),
+                    _ => UpstreamError::Unusable("neither JSON nor events"),
+                };
+                Err(self.failed(&error, Some(out.id), &mut record))
+            }
+        }
+    }
+
+    /// A whole message as the client's own.
+    fn restored(
+        &self,
+        status: StatusCode,
+        message: &[u8],
+        sent: &str,
+        out: &Outgoing<'_>,
+        record: Record,
+    ) -> Result<Response<Answer>, Refusal> {
+        let mut restorer = self.restorer(sent, out);
+        let mut bytes = BytesMut::with_capacity(message.len() + 64);
+        restorer.feed(message, &mut bytes);
+        let bytes = Sieve::apply(self.sieve(out.method).as_ref(), bytes.freeze());
+        self.whole(status, bytes, restorer.seen(), out.id, record)
+    }
+
+    fn restorer(&self, sent: &str, out: &Outgoing<'_>) -> Restorer {
+        Restorer::new(sent, out.id.to_json()).sealing(self.sealer(out.call, out.method))
+    }
+
+    fn sealer(&self, call: &Call<'_>, method: Method) -> Option<Sealer> {
+        Sealer::of(self.parts, self.caller, &self.server.name, call, method)
+    }
+
+    /// The upstream's own state, where a request takes up an unfinished one.
+    // spec: BR-60: "Reject failures with -32602"
+    fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<String>, Refusal> {
+        let Some(presented) = call.request_state else { return Ok(None) };
+        let state = self.sealer(call, method).and_then(|sealer| sealer.open(presented));
+        let refused = "requestState is not of this request, or has expired";
+        state.map(Some).ok_or_else(|| ProtocolError::invalid_params(refused).with_id(call.id).into())
+    }
+
+    async fn modern_notification(
+        &self,
+        call: &Call<'_>,
+        version: Version,
+        method: Method,
+    ) -> Result<Response<Answer>, Refusal> {
+        // Cancellation on this transport is the end of the connection, and our upstream knows other ids than the client.
+        if method == Method::Cancelled {
+            return Ok(answer::empty(StatusCode::ACCEPTED));
+        }
+        let (permit, mut record) = self.decide(&deed(call, method)).await?;
+        let mut request = self.post(Bytes::copy_from_slice(call.raw.as_bytes()));
+        if write_headers(request.headers_mut(), version, method, call, &[]).is_none() {
+            return Err(Refusal::status(StatusCode::BAD_REQUEST));
+        }
+        let errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        match errand.send(request).await {
+            // spec: TR-6: "202 and an empty body; a refused one with 4xx"
+            Ok(response) if response.status().is_success() => Ok(answer::empty(StatusCode::ACCEPTED)),
+            Ok(response) if response.status().is_client_error() => Err(Refusal::status(StatusCode::BAD_REQUEST)),
+            Ok(response) => Err(self.failed(&UpstreamError::Failed(response.status().as_u16()), None, &mut record)),
+            Err(error) => Err(self.failed(&error, None, &mut record)),
+        }
+    }
+
+    /// What the upstream's tools want as headers, if a tool is called.
+    async fn tools(&self, method: Method) -> Option<Arc<Tools>> {
+        if method != Method::ToolsCall {
+            return None;
+        }
+        match self.upstream.tools().await {
+            Ok(tools) => Some(tools),
+            // The call itself will tell what is wrong with the upstream.
+            Err(error) => {
+                tracing::warn!(server.name = %self.server.name, %error, "tools could not be listed");
+                None
+            }
+        }
+    }
+}
+
+impl Outgoing<'_> {
+    /// The message with our id, with it as progress token where the client has one, and with the upstream's own state.
+    // spec: BR-2, TR-131, T-49
+    fn body(&self, sent: &str) -> Option<Bytes> {
+        let mut edits = Vec::with_capacity(3);
+        edits.push((self.id.to_json(), sent));
+        edits.extend(self.call.meta.progress_token.map(|token| (token, sent)));
+        // spec: BR-61: "restore it exactly upstream"
+        edits.extend(self.call.request_state.zip(self.state.as_deref()));
+        rewrite(self.call.raw, &mut edits)
+    }
+}
+
+/// The header annotations of the tool that is called.
+fn annotations<'t>(tools: Option<&'t Tools>, call: &Call<'_>) -> &'t [Annotation] {
+    match (tools, call.target.as_deref()) {
+        (Some(tools), Some(name)) => tools.of(name),
+        _ => &[],
+    }
+}
+
+// spec: T-56: "regenerate headers for upstream; never forward the client's copies"
+fn write_headers(
+    out: &mut HeaderMap,
+    version: Version,
+    method: Method,
+    call: &Call<'_>,
+    annotations: &[Annotation],
+) -> Option<()> {
+    for (name, value) in wire::upstream(version, method, call.target.as_deref(), annotations, call.arguments) {
+        out.insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_mcp::{message, scan::Limits};
+
+    use super::*;
+
+    /// spec: BR-2, TR-131
+    #[test]
+    fn id_and_progress_token_are_ours_and_every_other_byte_is_the_clients() {
+        let body = br#"{"jsonrpc":"2.0","id":"a", "method":"tools/call","params":{"name":"x","arguments":{"id":"a"},"_meta":{"progressToken":"a"}}}"#;
+        let Ok(message::Body::One(Message::Request(call))) = message::parse(body, &Limits::default()) else {
+            panic!("a request")
+        };
+        let id = call.id.unwrap();
+        let outgoing =
+            Outgoing { call: &call, id, version: Version::V2026_07_28, method: Method::ToolsCall, state: None };
+        let sent = outgoing.body("77").unwrap();
+        assert_eq!(
+            std::str::from_utf8(&sent).unwrap(),
+            r#"{"jsonrpc":"2.0","id":77, "method":"tools/call","params":{"name":"x","arguments":{"id":"a"},"_meta":{"progressToken":77}}}"#
+        );
+    }
+}

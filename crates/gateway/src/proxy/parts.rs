@@ -1,0 +1,77 @@
+//! What the data path is made of. It knows these parts and nothing of the house around them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use portcullis_audit::Keep;
+use portcullis_base::{Clock, Rng, SessionId, Timestamp};
+use portcullis_mcp::scan;
+use portcullis_oauth::jwks::KeySet;
+
+use super::relay::StreamLimits;
+use crate::{ended::Ended, journal::Journal, keys::Keys, origin::Origins, snapshot::Snapshot, upstream::Upstreams};
+
+/// Remembers beyond this process that a session was closed, until the given moment.
+pub type SessionClosed = Arc<dyn Fn(SessionId, Timestamp) + Send + Sync>;
+
+/// What the data path is given.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where everything is recorded.
+    pub journal: Journal,
+    /// Servers, people, rules.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The keys that tokens are verified with.
+    pub signing: Arc<ArcSwap<KeySet>>,
+    /// What was ended before its time.
+    pub ended: Arc<Ended>,
+    /// Called when a client closes its session.
+    pub session_closed: SessionClosed,
+    /// For sealing session ids and marking event ids.
+    pub keys: Arc<Keys>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// The servers behind us.
+    pub upstreams: Arc<Upstreams>,
+    /// Settings of the data path.
+    pub settings: Settings,
+}
+
+/// Settings of the data path.
+#[derive(Clone)]
+pub struct Settings {
+    /// The issuer, without a slash at the end; endpoints are `{public_url}/mcp/{name}`.
+    pub public_url: Arc<str>,
+    /// Which pages may call, for the answers to browsers.
+    pub origins: Arc<Origins>,
+    /// The largest request body.
+    pub body: usize,
+    /// Bounds of a request's JSON.
+    pub json: scan::Limits,
+    /// Bounds of streams.
+    pub streams: StreamLimits,
+    /// Calls that one person may have in flight, open streams among them.
+    pub calls_per_person: usize,
+    /// Verified tokens that are remembered.
+    pub tokens: usize,
+    /// How much of a call's arguments is recorded.
+    pub arguments: Keep,
+}
+
+impl Settings {
+    /// The defaults for a gateway at `public_url`.
+    pub fn new(public_url: &str, origins: Origins) -> Self {
+        Self {
+            public_url: public_url.into(),
+            origins: Arc::new(origins),
+            body: 4 << 20,
+            json: scan::Limits::default(),
+            streams: StreamLimits::default(),
+            calls_per_person: 256,
+            tokens: 50_000,
+            arguments: Keep::default(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Answers that end a request before anything is forwarded.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use portcullis_mcp::ProtocolError;
+
+use super::answer::{self, Answer};
+
+/// An answer that ends the request.
+pub(super) struct Refusal(Box<Response<Answer>>);
+
+impl Refusal {
+    /// The answer.
+    pub(super) fn into_response(self) -> Response<Answer> {
+        *self.0
+    }
+
+    /// A status without more words.
+    pub(super) fn status(status: StatusCode) -> Self {
+        Self(Box::new(answer::empty(status)))
+    }
+
+    /// A method of HTTP that is not for this endpoint.
+    pub(super) fn method(allow: &'static str) -> Self {
+        let mut refusal = Self::status(StatusCode::METHOD_NOT_ALLOWED);
+        refusal.0.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        refusal
+    }
+
+    /// A status with a challenge.
+    pub(super) fn challenge(status: StatusCode, challenge: &str) -> Self {
+        let mut refusal = Self::status(status);
+        if let Ok(value) = HeaderValue::try_from(challenge) {
+            refusal.0.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        refusal.0.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        refusal
+    }
+
+    /// An unknown server, and one that the caller may not use.
+    // spec: T-55: "unentitled and non-existent servers give the same 404"
+    pub(super) fn no_server() -> Self {
+        ProtocolError::new(portcullis_mcp::message::INVALID_REQUEST, 404, "There is no such server here.").into()
+    }
+
+    /// A session that is unknown, ended, or another's.
+    // spec: TR-84
+    pub(super) fn no_session() -> Self {
+        ProtocolError::new(portcullis_mcp::message::INVALID_REQUEST, 404, "Session not found.").into()
+    }
+}
+
+impl From<ProtocolError> for Refusal {
+    fn from(error: ProtocolError) -> Self {
+        Self(Box::new(answer::error(&error)))
+    }
+}

@@ -1,0 +1,331 @@
+//! One pass over a JSON-RPC answer as it arrives: the id we gave upstream becomes the client's own again, the state of an
+//! unfinished request is sealed, and what the record needs to know is picked up on the way. It looks only at the members
+//! of the answer itself, at `result.isError` and `result.requestState`; everything else passes unread, whatever its size.
+
+use bytes::BytesMut;
+use memchr::memchr2;
+
+use super::state::Sealer;
+
+/// What was seen of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// It carries the id of our request.
+    pub ours: bool,
+    /// It has a `result`.
+    pub result: bool,
+    /// It has an `error`.
+    pub error: bool,
+    /// Its result says of itself that the tool failed.
+    pub tool_error: bool,
+    /// Its object has been closed.
+    pub closed: bool,
+    /// It had a part that could not be passed on.
+    pub spoilt: bool,
+}
+
+impl Seen {
+    /// Whether it is one whole answer to our request.
+    pub(super) fn is_answer(self) -> bool {
+        self.ours && self.closed && !self.spoilt && (self.result != self.error)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Id,
+    Result,
+    Error,
+    Other,
+}
+
+/// Longer ids than this are not ours, and longer states than this are not carried.
+const ID: usize = 1024;
+const STATE: usize = 1 << 20;
+
+/// A value that is held back and replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Id,
+    State,
+}
+
+impl Held {
+    /// The depth of its member.
+    fn depth(self) -> u32 {
+        match self {
+            Self::Id => 1,
+            Self::State => 2,
+        }
+    }
+
+    fn longest(self) -> usize {
+        match self {
+            Self::Id => ID,
+            Self::State => STATE,
+        }
+    }
+}
+
+/// The state of the pass.
+pub(super) struct Restorer {
+    sent: Box<str>,
+    wanted: Box<str>,
+    seen: Seen,
+    depth: u32,
+    in_string: bool,
+    escaped: bool,
+    /// Whether a string that begins now is a name.
+    names: bool,
+    /// The name that is being read, or was read last, at depth 1 or 2.
+    name: Vec<u8>,
+    reading_name: bool,
+    member: Member,
+    error_flag: bool,
+    held: Option<Held>,
+    value: Vec<u8>,
+    sealer: Option<Sealer>,
+}
+
+impl Restorer {
+    /// `sent` is the id as it went upstream, `wanted` the client's; both raw JSON.
+    pub(super) fn new(sent: &str, wanted: &str) -> Self {
+        Self {
+            sent: sent.into(),
+            wanted: wanted.into(),
+            seen: Seen::default(),
+            depth: 0,
+            in_string: false,
+            escaped: false,
+            names: false,
+            name: Vec::new(),
+            reading_name: false,
+            member: Member::Other,
+            error_flag: false,
+            held: None,
+            value: Vec::new(),
+            sealer: None,
+        }
+    }
+
+    /// Also seals the state of an unfinished request.
+    pub(super) fn sealing(mut self, sealer: Option<Sealer>) -> Self {
+        self.sealer = sealer;
+        self
+    }
+
+    /// What was seen so far.
+    pub(super) fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// Takes the next piece and appends what it becomes to `out`.
+    pub(super) fn feed(&mut self, piece: &[u8], out: &mut BytesMut) {
+        let (mut at, mut from) = (0, 0);
+        while at < piece.len() {
+            if self.in_string {
+                at = self.string(piece, at);
+                continue;
+            }
+            let byte = piece[at];
+            let holding = self.held;
+            match byte {
+                b'"' => {
+                    self.in_string = true;
+                    self.reading_name = self.names && self.depth <= 2;
+                    if self.reading_name {
+                        self.name.clear();
+                    }
+                }
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    self.names = byte == b'{';
+                }
+                b'}' | b']' => self.close(at, &mut from, out),
+                b':' if self.depth <= 2 => {
+                    self.begin_value();
+                    if self.held.is_some() {
+                        out.extend_from_slice(&piece[from..=at]);
+                        from = at + 1;
+                    }
+                }
+                b',' => {
+                    self.end_value(at, &mut from, out);
+                    // Inside an array nothing is a name; a string there is only compared in vain.
+                    self.names = self.depth <= 2;
+                }
+                b't' if self.error_flag => self.seen.tool_error = true,
+                _ => {}
+            }
+            if holding.is_some() && self.held == holding && !byte.is_ascii_whitespace() {
+                self.hold(&piece[at..=at]);
+            }
+            at += 1;
+        }
+        if self.held.is_none() {
+            out.extend_from_slice(&piece[from..]);
+        }
+    }
+
+    fn hold(&mut self, part: &[u8]) {
+        // One byte more than is carried tells that it was too long.
+        let room = (self.held.map_or(0, Held::longest) + 1).saturating_sub(self.value.len());
+        self.value.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    fn string(&mut self, piece: &[u8], at: usize) -> usize {
+        if self.escaped {
+            self.escaped = false;
+            self.keep(&piece[at..=at]);
+            return at + 1;
+        }
+        let end = memchr2(b'"', b'\\', &piece[at..]).map_or(piece.len(), |n| at + n);
+        self.keep(&piece[at..end]);
+        match piece.get(end) {
+            None => return end,
+            Some(b'\\') => {
+                self.escaped = true;
+                self.keep(b"\\");
+            }
+            Some(_) => {
+                self.in_string = false;
+                self.reading_name = false;
+                if self.held.is_some() {
+                    self.hold(b"\"");
+                }
+            }
+        }
+        end + 1
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        if self.held.is_some() {
+            self.hold(part);
+        } else if self.reading_name && self.name.len() <= 16 {
+            self.name.extend_from_slice(&part[..part.len().min(17)]);
+        }
+    }
+
+    fn begin_value(&mut self) {
+        self.names = false;
+        if self.depth == 2 {
+            let in_result = self.member == Member::Result;
+            self.error_flag = in_result && self.name == b"isError";
+            if in_result && self.held.is_none() && self.sealer.is_some() && self.name == b"requestState" {
+                self.held = Some(Held::State);
+                self.value.clear();
+            }
+            return;
+        }
+        self.member = match self.name.as_slice() {
+            b"id" => Member::Id,
+            b"result" => Member::Result,
+            b"error" => Member::Error,
+            _ => Member::Other,
+        };
+        match self.member {
+            Member::Id => {
+                self.held = Some(Held::Id);
+                self.value.clear();
+            }
+            Member::Result => self.seen.result = true,
+            Member::Error => self.seen.error = true,
+            Member::Other => {}
+        }
+    }
+
+    /// A value ends at a comma or bracket of its own depth.
+    fn end_value(&mut self, at: usize, from: &mut usize, out: &mut BytesMut) {
+        self.error_flag = false;
+        if let Some(held) = self.held.filter(|held| held.depth() == self.depth) {
+            self.held = None;
+            *from = at;
+            match (held, &self.sealer) {
+                (Held::Id, _) => {
+                    self.seen.ours = self.value == self.sent.as_bytes();
+                    out.extend_from_slice(if self.seen.ours { self.wanted.as_bytes() } else { b"null" });
+                }
+                (Held::State, Some(sealer)) if self.value.len() <= STATE => {
+                    out.extend_from_slice(sealer.seal(&self.value).as_bytes());
+                }
+                // spec: BR-65: a state that is too large is not passed on unsealed; the answer is then none.
+                (Held::State, _) => {
+                    self.seen.spoilt = true;
+                    out.extend_from_slice(b"null");
+                }
+            }
+        }
+        if self.depth == 1 {
+            self.member = Member::Other;
+        }
+    }
+
+    fn close(&mut self, at: usize, from: &mut usize, out: &mut BytesMut) {
+        self.end_value(at, from, out);
+        if self.depth == 1 {
+            self.seen.closed = true;
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.names = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restore(text: &str, cut: usize) -> (String, Seen) {
+        let mut restorer = Restorer::new("7", "\"client\"");
+        let mut out = BytesMut::new();
+        for piece in text.as_bytes().chunks(cut) {
+            restorer.feed(piece, &mut out);
+        }
+        (String::from_utf8(out.to_vec()).unwrap(), restorer.seen())
+    }
+
+    /// spec: BR-2
+    #[test]
+    fn the_clients_id_comes_back_however_the_answer_is_cut() {
+        let text = r#" { "jsonrpc":"2.0", "result" : {"id":7,"content":[{"text":"\"id\": 7, \\"}],"isError":true} ,"id": 7 } "#;
+        let expected = r#" { "jsonrpc":"2.0", "result" : {"id":7,"content":[{"text":"\"id\": 7, \\"}],"isError":true} ,"id":"client"} "#;
+        for cut in 1..text.len() {
+            let (out, seen) = restore(text, cut);
+            assert_eq!(out, expected, "cut at {cut}");
+            assert_eq!(
+                seen,
+                Seen { ours: true, result: true, error: false, tool_error: true, closed: true, spoilt: false }
+            );
+        }
+    }
+
+    /// spec: T-49
+    #[test]
+    fn an_answer_with_another_id_is_not_ours() {
+        for text in
+            [r#"{"id":8,"result":{}}"#, r#"{"id":"7","result":{}}"#, r#"{"result":{}}"#, r#"{"id":null,"result":{}}"#]
+        {
+            let (out, seen) = restore(text, 5);
+            assert!(!seen.ours, "{text}");
+            assert!(!out.contains("client"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_member_is_none() {
+        let (_, seen) = restore(r#"{"id":7,"result":{"error":1,"x":{"isError":true},"list":["isError",true]}}"#, 3);
+        assert_eq!(
+            seen,
+            Seen { ours: true, result: true, error: false, tool_error: false, closed: true, spoilt: false }
+        );
+        let (_, seen) = restore(r#"{"id":7,"error":{"code":1,"message":"isError"}}"#, 3);
+        assert_eq!(
+            seen,
+            Seen { ours: true, result: false, error: true, tool_error: false, closed: true, spoilt: false }
+        );
+        let (_, seen) = restore(r#"{"id":7,"result":{"isError":false,"a":true"#, 3);
+        assert_eq!(
+            seen,
+            Seen { ours: true, result: true, error: false, tool_error: false, closed: false, spoilt: false }
+        );
+    }
+}

@@ -1,0 +1,395 @@
+//! Which events of an upstream's stream reach the client, and in which words.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_audit::Outcome;
+use portcullis_mcp::{Id, Method, OwnedId, ProtocolError, message::META_SUBSCRIPTION_ID, scan, sse::Event};
+
+use super::{cancel::Cancel, rewrite::rewrite, sieve::Sieve, state::Sealer, stay::Why};
+
+/// An event that may pass.
+pub(super) struct Spoken {
+    pub event: Event,
+    /// It is the answer that was waited for.
+    pub answer: Option<Outcome>,
+}
+
+/// What is spoken on one stream, and what its reader may not see of it.
+pub(super) struct Speech {
+    words: Words,
+    sieve: Option<Sieve>,
+}
+
+/// What is spoken on one stream.
+pub(super) enum Words {
+    /// The answer to one modern request.
+    Modern(Modern),
+    /// A stream of a legacy session.
+    Legacy(Legacy),
+}
+
+/// The stream of one modern request.
+pub(super) struct Modern {
+    /// The id we gave upstream, which is its progress token too.
+    pub sent: String,
+    /// The client's id.
+    pub id: OwnedId,
+    /// The client's progress token, raw.
+    pub progress: Option<String>,
+    /// Whether the client asked for log messages.
+    pub logs: bool,
+    /// Whether this is `subscriptions/listen`.
+    pub listens: bool,
+    /// Seals the state of an unfinished request.
+    pub sealer: Option<Sealer>,
+    /// What the client is told when the upstream fails.
+    pub failure: String,
+}
+
+/// A stream of a legacy session.
+pub(super) struct Legacy {
+    /// The request whose answer is waited for; a stream opened by GET has none.
+    pub awaited: Option<OwnedId>,
+    /// How the upstream is told when that answer is no longer waited for.
+    pub cancel: Option<Cancel>,
+    /// Whether this GET takes up a broken stream, and so may carry answers.
+    pub resumes: bool,
+    /// What binds event ids to the session.
+    pub mark: EventMark,
+    /// Whether an event carried an id, so that the stream can be taken up again.
+    pub resumable: bool,
+    /// What the client is told when the upstream fails.
+    pub failure: String,
+}
+
+/// Binds event ids to the session in which they were given out (T-48, SEC-22).
+#[derive(Clone)]
+pub(super) struct EventMark(String);
+
+impl EventMark {
+    pub(super) fn new(mark: [u8; 8]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(mark))
+    }
+
+    /// An upstream's event id as the client sees it.
+    fn stamp(&self, id: &str) -> String {
+        format!("{}.{id}", self.0)
+    }
+
+    /// The upstream's own event id; `None` if the client never got this one in this session.
+    pub(super) fn strip<'a>(&self, presented: &'a str) -> Option<&'a str> {
+        presented.strip_prefix(self.0.as_str())?.strip_prefix('.')
+    }
+}
+
+impl Speech {
+    /// For one stream.
+    pub(super) fn new(words: Words, sieve: Option<Sieve>) -> Self {
+        Self { words, sieve }
+    }
+
+    /// What becomes of `event`.
+    pub(super) fn pass(&mut self, event: Event) -> Option<Spoken> {
+        let mut spoken = match &mut self.words {
+            Words::Modern(modern) => modern.pass(&event),
+            Words::Legacy(legacy) => legacy.pass(event),
+        }?;
+        if let (Some(sieve), Some(_), Some(data)) = (&self.sieve, spoken.answer, &spoken.event.data)
+            && let Some(strained) = sieve.strain(data.trim())
+        {
+            spoken.event.data = Some(String::from_utf8(strained.into()).ok()?);
+        }
+        Some(spoken)
+    }
+
+    /// Whether the client waits for an answer on this stream, so that a silent upstream is a failed one.
+    pub(super) fn awaits_answer(&self) -> bool {
+        match &self.words {
+            Words::Modern(modern) => !modern.listens,
+            Words::Legacy(legacy) => legacy.awaited.is_some(),
+        }
+    }
+
+    /// Whether a stream that ends without an answer has failed.
+    pub(super) fn must_answer(&self) -> bool {
+        match &self.words {
+            Words::Modern(_) => true,
+            // A server of 2025-11-25 may close a stream on purpose; the client takes it up again by its event id.
+            Words::Legacy(legacy) => legacy.awaited.is_some() && !legacy.resumable,
+        }
+    }
+
+    /// The last message when the stream may no longer stay open.
+    pub(super) fn farewell(&self, why: Why) -> Option<Vec<u8>> {
+        match &self.words {
+            // spec: TR-68: "end each subscription with its result"
+            Words::Modern(modern) if modern.listens => Some(modern.complete()),
+            Words::Modern(Modern { id, .. }) | Words::Legacy(Legacy { awaited: Some(id), .. }) => {
+                let mut error = ProtocolError::internal(200, format!("The call was ended: {}.", why.as_str()));
+                error.id = Some(id.clone());
+                Some(error.to_json())
+            }
+            Words::Legacy(_) => None,
+        }
+    }
+
+    /// The answer is no longer waited for. A modern upstream learns it from the end of the connection.
+    pub(super) fn give_up(&mut self) {
+        if let Words::Legacy(Legacy { cancel, .. }) = &mut self.words
+            && let Some(cancel) = cancel.take()
+        {
+            cancel.tell();
+        }
+    }
+
+    /// The last message when the upstream failed.
+    pub(super) fn apology(&self) -> Option<Vec<u8>> {
+        let (id, failure) = match &self.words {
+            Words::Modern(modern) => (&modern.id, &modern.failure),
+            Words::Legacy(legacy) => (legacy.awaited.as_ref()?, &legacy.failure),
+        };
+        let mut error = ProtocolError::internal(200, failure.as_str());
+        error.id = Some(id.clone());
+        Some(error.to_json())
+    }
+}
+
+/// The members of a message that decide what it is.
+#[derive(Default)]
+struct Parts<'a> {
+    id: Option<&'a str>,
+    method: Option<Cow<'a, str>>,
+    params: Option<&'a str>,
+    result: Option<&'a str>,
+    error: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(data: &'a str) -> Self {
+        let mut parts = Self::default();
+        for (name, value) in scan::members(data) {
+            match &*name {
+                "id" => parts.id = Some(value),
+                "method" => parts.method = scan::string(value),
+                "params" => parts.params = Some(value),
+                "result" => parts.result = Some(value),
+                "error" => parts.error = true,
+                _ => {}
+            }
+        }
+        parts
+    }
+
+    fn outcome(&self) -> Outcome {
+        let tool_error = self.result.and_then(|result| scan::member(result, "isError")) == Some("true");
+        if self.error || tool_error { Outcome::Failure } else { Outcome::Success }
+    }
+}
+
+impl Modern {
+    fn pass(&self, event: &Event) -> Option<Spoken> {
+        // spec: TR-62: no event ids, no `retry`, nothing but messages.
+        let data = event.data.as_deref().filter(|_| event.is_message())?.trim();
+        let parts = Parts::of(data);
+        let mut edits: Vec<(&str, &str)> = Vec::new();
+        let mut answer = None;
+        let sealed;
+        match (&parts.method, parts.id) {
+            // spec: TR-59: "MUST NOT send a JSON-RPC request on any modern stream"
+            (Some(_), Some(_)) | (None, None) => return None,
+            (Some(method), None) => self.notification(Method::parse(method)?, parts.params?, &mut edits)?,
+            (None, Some(id)) => {
+                // spec: T-49: "responses without owner dropped"
+                if id != self.sent || (parts.result.is_none() && !parts.error) {
+                    return None;
+                }
+                edits.push((id, self.id.to_json()));
+                if let Some(subscription) = parts.result.and_then(subscription_of) {
+                    edits.push((subscription, self.id.to_json()));
+                }
+                if let (Some(state), Some(sealer)) =
+                    (parts.result.and_then(|result| scan::member(result, "requestState")), &self.sealer)
+                {
+                    sealed = sealer.seal(state.as_bytes());
+                    edits.push((state, &sealed));
+                }
+                answer = Some(parts.outcome());
+            }
+        }
+        let bytes = rewrite(data, &mut edits)?;
+        Some(Spoken { event: Event::message(String::from_utf8(bytes.into()).ok()?), answer })
+    }
+
+    fn notification<'a>(&'a self, method: Method, params: &'a str, edits: &mut Vec<(&'a str, &'a str)>) -> Option<()> {
+        let ours = |raw: &&str| *raw == self.sent;
+        match method {
+            Method::Progress => {
+                let token = scan::member(params, "progressToken").filter(ours)?;
+                edits.push((token, self.progress.as_deref()?));
+            }
+            // spec: TR-63: not "for a request lacking io.modelcontextprotocol/logLevel"
+            Method::LogMessage if self.logs => {}
+            Method::Cancelled => {
+                let request = scan::member(params, "requestId").filter(ours)?;
+                edits.push((request, self.id.to_json()));
+            }
+            Method::ToolsListChanged
+            | Method::PromptsListChanged
+            | Method::ResourcesListChanged
+            | Method::ResourceUpdated
+            | Method::SubscriptionsAcknowledged
+            | Method::TaskStatus
+                if self.listens =>
+            {
+                // spec: BR-79: "carry the id of the client's own listen request, not the upstream's"
+                edits.push((subscription_of(params).filter(ours)?, self.id.to_json()));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn complete(&self) -> Vec<u8> {
+        let id = self.id.to_json();
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","_meta":{{"{META_SUBSCRIPTION_ID}":{id}}}}}}}"#)
+            .into_bytes()
+    }
+}
+
+fn subscription_of(object: &str) -> Option<&str> {
+    scan::member(scan::member(object, "_meta")?, META_SUBSCRIPTION_ID)
+}
+
+impl Legacy {
+    fn pass(&mut self, event: Event) -> Option<Spoken> {
+        if event.dispatched() && !event.is_message() {
+            return None;
+        }
+        let mut answer = None;
+        if event.is_message() {
+            let parts = Parts::of(event.data.as_deref()?.trim());
+            match (&parts.method, parts.id) {
+                (Some(_), _) => {}
+                (None, Some(id)) if parts.result.is_some() || parts.error => match &self.awaited {
+                    Some(awaited) if same(id, awaited) => answer = Some(parts.outcome()),
+                    // spec: T-49: "responses without owner dropped"
+                    // spec: TR-89: "MUST NOT send responses on a GET stream except when resuming"
+                    None if self.resumes => {}
+                    _ => return None,
+                },
+                (None, _) => return None,
+            }
+        }
+        self.resumable |= event.id.is_some();
+        let id = event.id.as_deref().map(|id| self.mark.stamp(id));
+        Some(Spoken { event: Event { event: None, id, ..event }, answer })
+    }
+}
+
+fn same(raw: &str, id: &OwnedId) -> bool {
+    raw == id.to_json() || Id::parse(raw).is_some_and(|raw| raw.to_owned() == *id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modern(listens: bool) -> Modern {
+        Modern {
+            sent: "77".into(),
+            id: OwnedId::string("a"),
+            progress: Some("\"p\"".into()),
+            logs: false,
+            listens,
+            sealer: None,
+            failure: "The server x failed.".into(),
+        }
+    }
+
+    fn said(speech: &mut Speech, data: &str) -> Option<String> {
+        speech.pass(Event::message(data)).and_then(|spoken| spoken.event.data)
+    }
+
+    /// spec: BR-2, T-49, TR-59, TR-63
+    #[test]
+    fn modern_streams_carry_only_what_belongs_to_their_request() {
+        let mut speech = Speech::new(Words::Modern(modern(false)), None);
+        for foreign in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"77","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":77,"method":"sampling/createMessage","params":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"p","progress":1}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/unheard_of","params":{}}"#,
+            "not json",
+        ] {
+            assert_eq!(said(&mut speech, foreign), None, "{foreign}");
+        }
+        let progress =
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":77,"progress":1}}"#;
+        assert_eq!(said(&mut speech, progress).unwrap(), progress.replace("77", "\"p\""));
+        let answer = r#"{"jsonrpc":"2.0","id":77,"result":{"content":[]}}"#;
+        assert_eq!(said(&mut speech, answer).unwrap(), answer.replace("77", "\"a\""));
+    }
+
+    /// spec: BR-79, TR-68
+    #[test]
+    fn subscriptions_carry_the_clients_own_id() {
+        let mut speech = Speech::new(Words::Modern(modern(true)), None);
+        let changed = |id: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{{"_meta":{{"{META_SUBSCRIPTION_ID}":{id}}}}}}}"#
+            )
+        };
+        assert_eq!(said(&mut speech, &changed("77")).unwrap(), changed("\"a\""));
+        assert_eq!(said(&mut speech, &changed("78")), None);
+        let farewell = String::from_utf8(speech.farewell(Why::Expired).unwrap()).unwrap();
+        assert!(farewell.contains(r#""id":"a""#) && farewell.contains(r#""resultType":"complete""#), "{farewell}");
+    }
+
+    /// spec: T-48, SEC-22
+    #[test]
+    fn event_ids_are_bound_to_their_session() {
+        let (mine, other) = (EventMark::new([1; 8]), EventMark::new([2; 8]));
+        let mark = mine.clone();
+        let mut speech = Speech::new(
+            Words::Legacy(Legacy {
+                awaited: None,
+                cancel: None,
+                resumes: false,
+                mark,
+                resumable: false,
+                failure: String::new(),
+            }),
+            None,
+        );
+        let event = Event { id: Some("9".into()), data: Some(String::new()), ..Event::default() };
+        let id = speech.pass(event).unwrap().event.id.unwrap();
+        assert_eq!(mine.strip(&id), Some("9"));
+        assert_eq!(other.strip(&id), None);
+        assert_eq!(mine.strip("9"), None);
+    }
+
+    /// spec: TR-89
+    #[test]
+    fn a_get_stream_carries_answers_only_when_it_resumes() {
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        for resumes in [false, true] {
+            let mark = EventMark::new([1; 8]);
+            let mut speech = Speech::new(
+                Words::Legacy(Legacy {
+                    awaited: None,
+                    cancel: None,
+                    resumes,
+                    mark,
+                    resumable: false,
+                    failure: String::new(),
+                }),
+                None,
+            );
+            assert_eq!(said(&mut speech, answer).is_some(), resumes);
+        }
+    }
+}

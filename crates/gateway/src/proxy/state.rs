@@ -1,0 +1,85 @@
+//! `requestState`: what a server that asked for input wants to find again in the retry (MRTR of 2026-07-28).
+//!
+//! The server's own state travels sealed inside ours and comes back byte for byte, but only from the person and client it
+//! was given to, for the same method, name and arguments, and not for ever. So nobody can finish what another began, and
+//! what was judged is what is continued.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_base::{Clock, Digest, Rng, ServerName, Timestamp};
+use portcullis_mcp::{Method, message::Call, scan, tool::canonical};
+
+use super::parts::Parts;
+use crate::{
+    caller::Caller,
+    keys::{Keys, Purpose},
+};
+
+/// How long a person may take to give the input.
+const LIFETIME: Duration = Duration::from_hours(1);
+
+/// Seals and opens the state of one request.
+pub(super) struct Sealer {
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    /// Whose it is and what it is about, without the arguments.
+    owner: Vec<u8>,
+    arguments: Option<Box<str>>,
+}
+
+impl Sealer {
+    /// For `call`; `None` for a method that never asks for input.
+    // spec: BR-64: "only for tools/call, prompts/get, resources/read"
+    pub(super) fn of(
+        parts: &Parts,
+        caller: &Caller,
+        server: &ServerName,
+        call: &Call<'_>,
+        method: Method,
+    ) -> Option<Self> {
+        if !matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
+            return None;
+        }
+        let target = call.target.as_deref().unwrap_or_default();
+        let mut owner = Vec::with_capacity(192);
+        for part in [caller.person.as_str(), caller.client.as_str(), server.as_str(), method.name(), target] {
+            owner.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            owner.extend_from_slice(part.as_bytes());
+        }
+        Some(Self {
+            keys: parts.keys.clone(),
+            clock: parts.clock.clone(),
+            rng: parts.rng.clone(),
+            owner,
+            arguments: call.arguments.map(Into::into),
+        })
+    }
+
+    /// The state of the upstream, raw JSON, as the client gets it: a JSON string.
+    // spec: BR-60: "Seal every requestState given to a client with AEAD"
+    pub(super) fn seal(&self, state: &[u8]) -> String {
+        let mut plain = self.clock.now().as_millis().to_be_bytes().to_vec();
+        plain.extend_from_slice(state);
+        let sealed = self.keys.seal(Purpose::RequestState, &self.binding(), &plain, &*self.rng);
+        format!("\"{}\"", URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The upstream's own state in what the client presents, both raw JSON.
+    // spec: BR-60: another person, client, tool, argument or a bit of it changed: refused. BR-61: restored exactly.
+    pub(super) fn open(&self, presented: &str) -> Option<String> {
+        let sealed = URL_SAFE_NO_PAD.decode(scan::string(presented)?.as_bytes()).ok()?;
+        let plain = self.keys.open(Purpose::RequestState, &self.binding(), &sealed)?;
+        let (issued, state) = plain.split_first_chunk::<8>()?;
+        let issued = Timestamp::from_millis(i64::from_be_bytes(*issued));
+        let state = String::from_utf8(state.to_vec()).ok()?;
+        (self.clock.now() < issued.plus(LIFETIME)).then_some(state)
+    }
+
+    /// Arguments count by what they say, not by how a client happens to write them.
+    fn binding(&self) -> Vec<u8> {
+        let arguments = self.arguments.as_deref().and_then(canonical).unwrap_or_default();
+        [self.owner.as_slice(), Digest::of(&arguments).as_bytes()].concat()
+    }
+}

@@ -1,0 +1,135 @@
+//! What is made of the answers an upstream gives when it is asked what it speaks.
+
+use std::sync::Arc;
+
+use portcullis_base::ServerName;
+use portcullis_gateway::{
+    outbound::{Dialer, Reach},
+    upstream::{DiscoverError, Discovery, Limits, Location, Upstream as Asked, UpstreamError, UpstreamUrl},
+};
+use portcullis_mcp::Version;
+use serde_json::json;
+
+use crate::upstream::{Reply, Seen, Speaks, Upstream, error, soon};
+
+fn asked(at: std::net::SocketAddr) -> Arc<Asked> {
+    let url = UpstreamUrl::parse(&format!("http://{at}/mcp")).unwrap();
+    let location = Location::Url { url, reach: Reach::Private };
+    Arc::new(Asked::new(ServerName::parse("fake").unwrap(), location, &Dialer::new([]).unwrap(), Limits::default()))
+}
+
+async fn discover(
+    speaks: Speaks,
+    behaviour: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
+) -> Result<Discovery, DiscoverError> {
+    let upstream = Upstream::with(speaks, behaviour).await;
+    soon(asked(upstream.at).discover()).await
+}
+
+const LEGACY: [Version; 3] = [Version::V2025_11_25, Version::V2025_06_18, Version::V2025_03_26];
+
+/// spec: TR-120, TR-121, TR-127, TR-135
+#[tokio::test]
+async fn well_behaved_servers_are_recognized() {
+    let upstream = Upstream::start(Speaks::Both).await;
+    let found = asked(upstream.at).discover().await.unwrap();
+    assert_eq!(found.versions[0], Version::V2026_07_28);
+    assert_eq!(found.versions[1..], LEGACY);
+    assert_eq!((found.name.as_deref(), found.version.as_deref(), found.tools), (Some("fake"), Some("1.2"), Some(2)));
+    let first = &upstream.seen()[0];
+    assert_eq!(first.rpc(), "server/discover");
+    assert_eq!(first.header("mcp-method"), "server/discover");
+    assert_eq!(upstream.seen().last().unwrap().method, http::Method::DELETE, "the session of the question is closed");
+
+    let found = discover(Speaks::Modern, |_| None).await.unwrap();
+    assert_eq!((found.versions.as_slice(), found.tools), (&[Version::V2026_07_28][..], Some(2)));
+    let found = discover(Speaks::Legacy, |_| None).await.unwrap();
+    assert_eq!((found.versions.as_slice(), found.tools), (&LEGACY[..], Some(2)));
+}
+
+/// spec: TR-121
+#[tokio::test]
+async fn refusals_of_the_probe_are_read_as_the_table_says() {
+    let on_probe =
+        |reply: fn(&Seen) -> Reply| move |seen: &Seen| (seen.rpc() == "server/discover").then(|| reply(seen));
+    let unsupported = |seen: &Seen, supported: serde_json::Value| {
+        let mut error = error(seen, -32022);
+        error["error"]["data"] = json!({ "supported": supported, "requested": "2026-07-28" });
+        Reply::json(400, &error)
+    };
+    for code in [-32020, -32021] {
+        let behave = move |seen: &Seen| (seen.rpc() == "server/discover").then(|| Reply::json(400, &error(seen, code)));
+        assert_eq!(discover(Speaks::Modern, behave).await.unwrap().versions, [Version::V2026_07_28], "{code}");
+    }
+    let modern = move |seen: &Seen| (seen.rpc() == "server/discover").then(|| unsupported(seen, json!(["2026-07-28"])));
+    assert_eq!(discover(Speaks::Modern, modern).await.unwrap().versions, [Version::V2026_07_28]);
+    let legacy = move |seen: &Seen| (seen.rpc() == "server/discover").then(|| unsupported(seen, json!(["2025-11-25"])));
+    assert_eq!(discover(Speaks::Legacy, legacy).await.unwrap().versions, LEGACY);
+
+    let table: [fn(&Seen) -> Reply; 5] = [
+        |seen| Reply::json(404, &error(seen, -32601)),
+        |seen| Reply::json(200, &error(seen, -32601)),
+        |seen| Reply::json(200, &seen.result(json!({}))),
+        |_| Reply::status(400),
+        |_| Reply::status(405),
+    ];
+    for reply in table {
+        assert_eq!(discover(Speaks::Legacy, on_probe(reply)).await.unwrap().versions, LEGACY);
+    }
+    let neither = |seen: &Seen| Some(Reply::json(404, &error(seen, -32601)));
+    assert_eq!(discover(Speaks::Modern, neither).await.unwrap().versions, [Version::V2026_07_28]);
+}
+
+/// spec: TR-122, TR-136, T-29
+#[tokio::test]
+async fn an_outage_decides_nothing() {
+    for status in [429, 500, 503] {
+        let found =
+            discover(Speaks::Legacy, move |seen| (seen.rpc() == "server/discover").then(|| Reply::status(status)));
+        assert!(matches!(found.await, Err(DiscoverError::Unavailable(s)) if s == status), "{status}");
+    }
+    for status in [401, 403] {
+        let found = discover(Speaks::Legacy, move |_| Some(Reply::status(status))).await;
+        assert!(
+            matches!(found, Err(DiscoverError::Upstream(UpstreamError::Credentials(s))) if s == status),
+            "{status}"
+        );
+    }
+    let redirect = |_: &Seen| Some(Reply::status(307).with("location", "http://127.0.0.1:9/"));
+    assert!(matches!(
+        discover(Speaks::Legacy, redirect).await,
+        Err(DiscoverError::Upstream(UpstreamError::Unusable(_)))
+    ));
+    let page = |_: &Seen| Some(Reply::Whole(200, vec![("content-type", "text/html".into())], "<p>".into()));
+    let error = discover(Speaks::Legacy, page).await.unwrap_err();
+    assert!(matches!(&error, DiscoverError::NotMcp(_)) && error.to_string().contains("text/html"), "{error}");
+    let old = |seen: &Seen| {
+        (seen.rpc() == "initialize").then(|| Reply::json(200, &seen.result(json!({ "protocolVersion": "1999-01-01" }))))
+    };
+    assert!(matches!(discover(Speaks::Legacy, old).await, Err(DiscoverError::Version(v)) if v == "1999-01-01"));
+
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    assert!(matches!(asked(gone).discover().await, Err(DiscoverError::Upstream(UpstreamError::Unreachable(_)))));
+}
+
+/// spec: T-63
+#[tokio::test]
+async fn pages_without_end_are_not_turned_for_ever() {
+    let upstream = Upstream::with(Speaks::Modern, |seen| {
+        (seen.rpc() == "tools/list").then(|| {
+            let cursor = seen.body["params"]["cursor"].as_str().unwrap_or("").to_owned() + "x";
+            Reply::json(200, &seen.result(json!({ "resultType": "complete", "tools": [], "nextCursor": cursor })))
+        })
+    })
+    .await;
+    asked(upstream.at).discover().await.unwrap();
+    assert_eq!(upstream.calls("tools/list").len(), 50);
+    let upstream = Upstream::with(Speaks::Modern, |seen| {
+        (seen.rpc() == "tools/list").then(|| {
+            Reply::json(200, &seen.result(json!({ "resultType": "complete", "tools": [], "nextCursor": "same" })))
+        })
+    })
+    .await;
+    asked(upstream.at).discover().await.unwrap();
+    assert_eq!(upstream.calls("tools/list").len(), 2);
+}

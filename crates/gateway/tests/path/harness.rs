@@ -1,0 +1,433 @@
+//! A gateway's data path on a socket, a person with a token, and a client that says exactly what it is told to say.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use portcullis_base::{ClientId, Clock, GrantId, ManualClock, PersonId, Rng, SeededRng, ServerName, Timestamp};
+use portcullis_gateway::{
+    ended::Ended,
+    journal::{self, Journal},
+    keys::Keys,
+    origin::{Exposure, Origins},
+    outbound::{Dialer, Reach},
+    proxy::{Answer, Parts, Proxy, Settings},
+    snapshot::{Person, Server, Snapshot},
+    system::SystemClock,
+    transport::Watched,
+    upstream::{InProcess, Limits, Location, UpstreamUrl, Upstreams},
+};
+use portcullis_oauth::{
+    access::AccessClaims,
+    jwks::{KeySet, ScheduledKey, SigningKey},
+    scope::Scopes,
+};
+use portcullis_policy::{Access, AccessEntry, Bundle, Source};
+use portcullis_sample::Sample;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+/// A gateway in this process.
+pub struct Gateway {
+    pub address: SocketAddr,
+    pub ended: Arc<Ended>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub journal: Journal,
+    pub public_url: String,
+    signing: Arc<ArcSwap<KeySet>>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    data: TempDir,
+}
+
+/// How a gateway is set up.
+pub struct Setup {
+    pub servers: Vec<(&'static str, SocketAddr)>,
+    /// Whether the sample server is there, as `sample`.
+    pub sample: bool,
+    pub limits: Limits,
+    pub access: Access,
+    pub rules: &'static str,
+    /// The clock, where it is to be moved.
+    pub clock: Option<Arc<ManualClock>>,
+    pub settings: fn(&mut Settings),
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            servers: Vec::new(),
+            sample: false,
+            limits: Limits { head: 5 * second, idle: 5 * second, total: 20 * second },
+            access: Access::default(),
+            rules: "",
+            clock: None,
+            settings: |_| {},
+        }
+    }
+}
+
+/// The grant behind all tokens of `person`.
+pub fn grant(person: &str) -> GrantId {
+    GrantId::new(format!("grt_{person}"))
+}
+
+/// A group that nobody in these tests is in.
+pub fn nobodys_access() -> Access {
+    Access { entries: vec![AccessEntry { group: "elsewhere".into(), allow: Vec::new(), ask: Vec::new() }] }
+}
+
+impl Gateway {
+    /// A gateway with one server called `fake`.
+    pub async fn before(upstream: SocketAddr) -> Self {
+        Self::start(Setup { servers: vec![("fake", upstream)], ..Setup::default() }).await
+    }
+
+    pub async fn start(setup: Setup) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let public_url = format!("http://{address}");
+        let data = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = match setup.clock {
+            Some(clock) => clock,
+            None => Arc::new(SystemClock),
+        };
+        let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(7));
+        let keys = Arc::new(Keys::open_or_create(&data.path().join("root.key"), &*rng).unwrap());
+        let journal = Journal::open(
+            &journal::Settings {
+                dir: &data.path().join("journal"),
+                node: "test",
+                seed: &keys.journal_seed("test"),
+                durability: journal::Durability::Process,
+                limits: journal::Limits::default(),
+            },
+            clock.clone(),
+        )
+        .unwrap();
+        let sources: &[Source<'_>] =
+            if setup.rules.is_empty() { &[] } else { &[Source { name: "rules.yaml", text: setup.rules }] };
+        let servers = setup.servers.iter().map(|(name, at)| {
+            let name = ServerName::parse(name).unwrap();
+            let url = UpstreamUrl::parse(&format!("http://{at}/mcp")).unwrap();
+            let server = Server {
+                name: name.clone(),
+                location: Location::Url { url, reach: Reach::Private },
+                limits: setup.limits,
+                access: setup.access.clone(),
+                description: None,
+            };
+            (name, Arc::new(server))
+        });
+        let mut servers: HashMap<_, _> = servers.collect();
+        if setup.sample {
+            let name = ServerName::parse("sample").unwrap();
+            let location = Location::InProcess(in_process(Sample::new(clock.clone(), rng.clone())));
+            let (access, limits) = (setup.access.clone(), setup.limits);
+            let server = Server { name: name.clone(), location, limits, access, description: None };
+            servers.insert(name, Arc::new(server));
+        }
+        let people = ["alice", "bob"].map(|name| {
+            let groups: Arc<[Arc<str>]> = [Arc::from("staff")].into();
+            (PersonId::new(name), Arc::new(Person { name: name.into(), groups, admin: false, disabled: false }))
+        });
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
+            servers,
+            people: HashMap::from(people),
+            bundle: Arc::new(Bundle::load(sources).unwrap()),
+            revision: 1,
+        }));
+        let ended = Arc::new(Ended::default());
+        let signing = Arc::new(ArcSwap::from_pointee(keyset()));
+        let url = Url::parse(&public_url).unwrap();
+        let mut settings = Settings::new(&public_url, Origins::new(&url, address, ["https://app.example"]));
+        (setup.settings)(&mut settings);
+        let origins = settings.origins.clone();
+        let proxy = Arc::new(Proxy::new(Parts {
+            journal: journal.clone(),
+            snapshot: snapshot.clone(),
+            signing: signing.clone(),
+            ended: ended.clone(),
+            session_closed: Arc::new(|_, _| {}),
+            keys,
+            clock: clock.clone(),
+            rng: rng.clone(),
+            upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
+            settings,
+        }));
+        tokio::spawn(listen(listener, proxy, origins));
+        Self { address, ended, snapshot, journal, public_url, signing, clock, rng, data }
+    }
+
+    /// A token of `person` for `fake`, for everything.
+    pub fn token(&self, person: &str) -> String {
+        self.token_for(person, "fake", "mcp:read mcp:call", Duration::from_mins(5))
+    }
+
+    pub fn token_for(&self, person: &str, server: &str, scopes: &str, lifetime: Duration) -> String {
+        let now = Timestamp::from_secs(self.clock.now().as_secs());
+        let claims = AccessClaims {
+            person: PersonId::new(person),
+            audience: format!("{}/mcp/{server}", self.public_url),
+            client: ClientId::new("https://client.example/id"),
+            scopes: Scopes::parse(scopes).unwrap(),
+            issued_at: now,
+            expires_at: now.plus(lifetime),
+            id: portcullis_base::token::<16>(&*self.rng),
+            grant: grant(person),
+        };
+        let signing = self.signing.load();
+        claims.sign(&self.public_url, signing.current(now).unwrap()).unwrap()
+    }
+
+    /// Switches an account off.
+    pub fn disable(&self, person: &str) {
+        let now = self.snapshot.load();
+        let mut people = now.people.clone();
+        let (name, groups) = (person.into(), [].into());
+        people.insert(PersonId::new(person), Arc::new(Person { name, groups, admin: false, disabled: true }));
+        let (servers, bundle, revision) = (now.servers.clone(), now.bundle.clone(), now.revision + 1);
+        self.snapshot.store(Arc::new(Snapshot { servers, people, bundle, revision }));
+    }
+
+    /// A client with a token of `person`.
+    pub fn client(&self, person: &str) -> Client {
+        Client { at: self.address, path: "/mcp/fake".into(), token: Some(self.token(person)) }
+    }
+
+    /// What stands in the journal so far.
+    pub async fn records(&self) -> Vec<Value> {
+        self.journal.tick().await;
+        let mut files: Vec<_> =
+            std::fs::read_dir(self.data.path().join("journal/test")).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn in_process(sample: Sample) -> InProcess {
+    let sample = Arc::new(sample);
+    Arc::new(move || {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let sample = sample.clone();
+        tokio::spawn(async move { sample.serve_connection(theirs).await });
+        ours
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "signing keys are parsed with ring's own source of randomness")]
+fn keyset() -> KeySet {
+    let random = ring::rand::SystemRandom::new();
+    let key = SigningKey::from_pkcs8(&SigningKey::generate(&random).unwrap(), random).unwrap();
+    let (activates_at, retires_at) = (Timestamp::from_secs(0), Timestamp::from_secs(i64::MAX / 2000));
+    KeySet::new(vec![ScheduledKey { key, activates_at, retires_at }])
+}
+
+async fn listen(listener: TcpListener, proxy: Arc<Proxy>, origins: Arc<Origins>) {
+    loop {
+        let (stream, peer) = listener.accept().await.unwrap();
+        let (proxy, origins) = (proxy.clone(), origins.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let (proxy, origins) = (proxy.clone(), origins.clone());
+                async move {
+                    let checked = origins.check(request.uri(), request.headers(), Exposure::Guarded);
+                    Ok::<_, io::Error>(match checked {
+                        Ok(()) => proxy.serve(request, Some(peer.ip())).await,
+                        Err(status) => {
+                            let mut response = http::Response::new(Answer::empty());
+                            *response.status_mut() = status;
+                            response
+                        }
+                    })
+                }
+            });
+            let stream = TokioIo::new(Watched::new(stream));
+            drop(hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await);
+        });
+    }
+}
+
+/// A client that sends what it is told.
+#[derive(Clone)]
+pub struct Client {
+    pub at: SocketAddr,
+    pub path: String,
+    pub token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Got {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What came back so far.
+pub struct Stream {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Incoming,
+    text: String,
+}
+
+impl Got {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    pub fn code(&self) -> i64 {
+        self.json()["error"]["code"].as_i64().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Stream {
+    /// The next event's text; `None` at the end. A broken stream ends with `Some("broken")`.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let event = event.to_owned();
+                self.text = rest.into();
+                return Some(event);
+            }
+            match self.body.frame().await? {
+                Ok(frame) => self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap()),
+                Err(_) => return Some("broken".into()),
+            }
+        }
+    }
+
+    /// The next message, signs of life skipped.
+    pub async fn message(&mut self) -> Option<Value> {
+        loop {
+            let event = self.next().await?;
+            if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data:")) {
+                return Some(serde_json::from_str(data.trim()).unwrap_or(Value::Null));
+            }
+        }
+    }
+}
+
+impl Client {
+    pub fn without_token(&self) -> Self {
+        Self { token: None, ..self.clone() }
+    }
+
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    pub fn to(&self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self.clone() }
+    }
+
+    /// Sends exactly these headers, besides host and token.
+    pub async fn send(&self, method: Method, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Stream {
+        let body: Bytes = body.into();
+        let mut request = Request::builder().method(method).uri(&self.path).body(Full::new(body)).unwrap();
+        let out = request.headers_mut();
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            out.insert("host", HeaderValue::try_from(self.at.to_string()).unwrap());
+        }
+        if let Some(token) = &self.token {
+            out.append("authorization", HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+        }
+        for (name, value) in headers {
+            out.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        let stream = TcpStream::connect(self.at).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        Stream { status: head.status, headers: head.headers, body, text: String::new() }
+    }
+
+    pub async fn exchange(&self, method: Method, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Got {
+        let Stream { status, headers, body, .. } = self.send(method, headers, body).await;
+        let body = body.collect().await.map_or(Bytes::from_static(b"broken"), http_body_util::Collected::to_bytes);
+        Got { status, headers, body }
+    }
+
+    /// A POST of JSON.
+    pub async fn post(&self, headers: &[(&str, &str)], body: &Value) -> Got {
+        let all: Vec<_> = POST.iter().chain(headers).copied().collect();
+        self.exchange(Method::POST, &all, body.to_string()).await
+    }
+
+    /// A POST of JSON whose answer is a stream.
+    pub async fn stream(&self, headers: &[(&str, &str)], body: &Value) -> Stream {
+        let all: Vec<_> = POST.iter().chain(headers).copied().collect();
+        self.send(Method::POST, &all, body.to_string()).await
+    }
+
+    /// A correct modern request.
+    pub async fn modern(&self, method: &str, params: Value) -> Got {
+        let (headers, body) = modern(method, params);
+        self.post(&borrowed(&headers), &body).await
+    }
+
+    /// A correct modern request whose answer is a stream.
+    pub async fn modern_stream(&self, method: &str, params: Value) -> Stream {
+        let (headers, body) = modern(method, params);
+        self.stream(&borrowed(&headers), &body).await
+    }
+
+    /// Opens a session; its id.
+    pub async fn initialize(&self) -> String {
+        let got = self.post(&[], &initialize("2025-11-25")).await;
+        assert_eq!(got.status, 200, "{got:?}");
+        got.header("mcp-session-id").to_owned()
+    }
+
+    /// A request in a session.
+    pub async fn within(&self, session: &str, body: &Value) -> Got {
+        self.post(&[("mcp-session-id", session), ("mcp-protocol-version", "2025-11-25")], body).await
+    }
+}
+
+const POST: [(&str, &str); 2] =
+    [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
+
+pub fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Headers and body of a correct modern request with id 1.
+pub fn modern(method: &str, mut params: Value) -> (Vec<(String, String)>, Value) {
+    let mut headers = vec![
+        ("mcp-protocol-version".to_owned(), "2026-07-28".to_owned()),
+        ("mcp-method".to_owned(), method.to_owned()),
+    ];
+    let name = match method {
+        "tools/call" | "prompts/get" => params["name"].as_str(),
+        "resources/read" => params["uri"].as_str(),
+        _ => None,
+    };
+    headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = serde_json::json!({});
+    (headers, serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
+}
+
+pub fn initialize(version: &str) -> Value {
+    serde_json::json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } })
+}
+
+pub fn call(id: impl Into<Value>, tool: &str) -> Value {
+    let id: Value = id.into();
+    serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": tool, "arguments": {} } })
+}
