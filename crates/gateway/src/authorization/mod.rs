@@ -1,0 +1,62 @@
+//! The authorization server toward MCP clients: one file per endpoint, each of which extracts, asks the law once, and
+//! answers.
+//!
+//! Under `/oauth/…`, and also at `/authorize`, `/token` and `/register`: clients of 2025-03-26 and Python SDKs after a
+//! restart look there without reading the metadata (spec: AS-19).
+
+mod answer;
+mod approve;
+mod authorize;
+pub mod configured;
+mod consent;
+mod cors;
+mod decide;
+pub mod documents;
+mod introspect;
+mod jwks;
+pub mod lookalike;
+mod metadata;
+mod presented;
+mod register;
+mod resources;
+mod revoke;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{any, get, post},
+};
+
+use crate::{
+    app::App,
+    extract::{calls_not_too_often, pages_not_too_often, under_public_url},
+    return_to::AUTHORIZE_AGAIN,
+};
+
+/// The routes of this door.
+pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    // spec: AS-20: readable from any page, but for the endpoint that a person looks at.
+    let open = Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
+        .route("/.well-known/openid-configuration", get(metadata::openid))
+        .route("/.well-known/oauth-protected-resource/mcp/{name}", get(metadata::protected_resource))
+        .route("/.well-known/{*elsewhere}", any(metadata::nowhere))
+        .route("/oauth/jwks", get(jwks::jwks))
+        .route("/oauth/token", post(token::token))
+        .route("/oauth/register", post(register::register))
+        .route("/oauth/revoke", post(revoke::revoke))
+        .route("/oauth/introspect", post(introspect::introspect))
+        .route("/token", post(token::token))
+        .route("/register", post(register::register))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), calls_not_too_often))
+        .layer(middleware::from_fn(cors::open));
+    let pages = Router::new()
+        .route("/oauth/authorize", get(authorize::direct).post(decide::decide))
+        .route("/authorize", get(authorize::direct).post(decide::decide))
+        .route(AUTHORIZE_AGAIN, get(authorize::after_sign_in))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), pages_not_too_often))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), under_public_url));
+    open.merge(pages)
+}

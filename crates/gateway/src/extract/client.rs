@@ -1,0 +1,132 @@
+//! An OAuth client with its form, authenticated as its registration demands.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+};
+use http::{HeaderMap, header};
+use portcullis_audit::{Actor, Event, Kind, Outcome};
+use portcullis_base::Timestamp;
+use portcullis_oauth::{
+    client::Client,
+    client_auth::{Context, Credentials, SpentAssertion, keys_to_fetch},
+    error::TokenError,
+    metadata,
+    parameters::Parameters,
+};
+
+use super::Source;
+use crate::{app::App, error::ApiError};
+
+/// Who sent a form to the token endpoint or one of its siblings, and what is in it.
+pub struct ClientForm {
+    /// The client, authenticated.
+    pub client: Client,
+    /// Its form.
+    pub form: Parameters,
+    /// From where.
+    pub source: Source,
+}
+
+impl ClientForm {
+    /// Counts a failure of this client. spec: AS-75
+    pub fn charge(&self, app: &App) {
+        charge(app, self.source, self.client.id.as_str());
+    }
+}
+
+impl FromRequest<Arc<App>> for ClientForm {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(source) = <Source as FromRequestParts<Arc<App>>>::from_request_parts(&mut parts, app).await;
+        let headers = parts.headers.clone();
+        // spec: AS-60: the form and nothing else; what stands in the query is not looked at.
+        let body = Bytes::from_request(Request::from_parts(parts, body), &())
+            .await
+            .map_err(|error| ApiError::invalid_request("the request is too long").log(error))?;
+        let form = read_form(&headers, &body)?;
+        let authorization = headers.get_all(header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
+        let credentials = Credentials::find(authorization, &form)?;
+        let id = credentials.client_id.as_str();
+        // spec: AS-75: both limits are asked before any work is done, and charged only for failures.
+        app.limits.token_source.ask(&source.key())?;
+        app.limits.token_client.ask(&client_key(source, id))?;
+        match authenticate(app, &credentials).await? {
+            Ok(client) => Ok(Self { client, form, source }),
+            Err(error) => {
+                charge(app, source, id);
+                record_failure(app, source, &credentials, &error).await?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+async fn authenticate(app: &App, credentials: &Credentials) -> Result<Result<Client, TokenError>, ApiError> {
+    let stored = app.store.client(&credentials.client_id).await.map_err(ApiError::unavailable)?;
+    let client = stored.map(|stored| stored.client);
+    let fetched_keys = match client.as_ref().and_then(keys_to_fetch) {
+        Some(url) => app.assertion_keys.at(url, &app.outbound, &app.limits.fetch_host, &*app.clock).await,
+        None => None,
+    };
+    let issuer = app.config.public_url.as_str();
+    let audiences = [issuer.to_owned(), format!("{issuer}{}", metadata::TOKEN), format!("{issuer}/token")];
+    let now = app.clock.now();
+    let context = Context { audiences: &audiences, fetched_keys: fetched_keys.as_deref(), now };
+    let proved = match credentials.verify(client.as_ref(), &context) {
+        Ok(proved) => proved,
+        Err(error) => return Ok(Err(error)),
+    };
+    // spec: AS-63: an assertion is good once, on whichever node.
+    if let Some(assertion) = proved.spend
+        && !spend(app, &assertion).await?
+    {
+        return Ok(Err(SpentAssertion::replayed()));
+    }
+    Ok(client.ok_or_else(SpentAssertion::replayed))
+}
+
+async fn spend(app: &App, assertion: &SpentAssertion) -> Result<bool, ApiError> {
+    let until: Timestamp = assertion.expires_at;
+    app.store.spend(&assertion.id, until).await.map_err(ApiError::unavailable)
+}
+
+async fn record_failure(
+    app: &App,
+    source: Source,
+    credentials: &Credentials,
+    error: &TokenError,
+) -> Result<(), ApiError> {
+    let actor = Actor { client: Some(credentials.client_id.clone()), address: Some(source.0), ..Actor::default() };
+    let event = Event::new(Kind::TokenRefused, app.clock.now())
+        .by(actor)
+        .outcome(Outcome::Denied)
+        .text("error", error.code.as_str())
+        .text("why", error.description.clone());
+    app.journal.append(event).await.map(drop).map_err(ApiError::unavailable)
+}
+
+fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Parameters, ApiError> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(ApiError::invalid_request("the request must be application/x-www-form-urlencoded"));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| ApiError::invalid_request("the request is not text"))?;
+    Parameters::parse(text).map_err(|error| ApiError::invalid_request(error.to_string()))
+}
+
+fn charge(app: &App, source: Source, client: &str) {
+    app.limits.token_source.charge(&source.key());
+    app.limits.token_client.charge(&client_key(source, client));
+}
+
+/// spec: T-102: an identifier of a document is shared by all installations of a program, so a stranger who fails under it
+/// spends only the tries of his own address.
+fn client_key(source: Source, client: &str) -> String {
+    format!("{} {client}", source.key())
+}

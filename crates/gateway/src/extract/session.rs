@@ -1,0 +1,131 @@
+//! Who is signed in, by the session cookie.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts, OriginalUri},
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{Method, StatusCode, request::Parts};
+use portcullis_audit::Actor;
+use portcullis_base::{Digest, Secret};
+use portcullis_store::Person;
+
+use super::{Source, cookie};
+use crate::{app::App, error::PageError, pages::Account};
+
+/// A browser session of ours, as its cookie proves it.
+#[derive(Clone)]
+pub struct Session {
+    /// What the store knows it by.
+    pub hash: Digest,
+    /// The value that proves a form came from a page of this session.
+    pub form_token: String,
+}
+
+/// A person who is signed in.
+///
+/// Without a session, a page leads to the sign-in page and back; anything else is refused.
+#[derive(Clone)]
+pub struct LoggedIn {
+    /// Who.
+    pub person: Person,
+    /// In which session.
+    pub session: Session,
+    /// From where.
+    pub source: Source,
+}
+
+/// A person who is signed in and administers this gateway.
+pub struct Admin(pub LoggedIn);
+
+impl Session {
+    /// The session whose cookie holds `secret`.
+    pub fn of(secret: &Secret) -> Self {
+        // spec: T-2: the synchroniser token is a digest that only the holder of the cookie could make.
+        let form_token = Digest::of(format!("form of {}", secret.reveal()).as_bytes()).to_base64url();
+        Self { hash: Digest::of(secret.reveal().as_bytes()), form_token }
+    }
+}
+
+impl LoggedIn {
+    /// For the head of a page.
+    pub fn account(&self) -> Account<'_> {
+        Account { name: &self.person.name, form_token: &self.session.form_token }
+    }
+
+    /// For the record.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            person: Some(self.person.id.clone()),
+            name: Some(self.person.name.as_str().into()),
+            client: None,
+            address: Some(self.source.0),
+        }
+    }
+
+    async fn find(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, PageError> {
+        let Ok(source) = <Source as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await;
+        // spec: T-4
+        let secret = cookie::read(&parts.headers).map_err(|cookie::Planted| {
+            PageError::new(
+                StatusCode::BAD_REQUEST,
+                "cookie.twice",
+                "Your browser sent two sign-ins",
+                "Something has planted a cookie for this address. Delete the cookies of this site and sign in again.",
+            )
+        })?;
+        let Some(secret) = secret else { return Ok(None) };
+        let session = Session::of(&secret);
+        let found = app.store.session(&session.hash, app.clock.now(), app.config.sessions.idle).await;
+        match found {
+            Ok(found) => Ok(found.map(|(_, person)| Self { person, session, source })),
+            Err(error) => Err(PageError::unavailable(error)),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for LoggedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        match Self::find(parts, app).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) if matches!(parts.method, Method::GET | Method::HEAD) => {
+                let here = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+                let here = here.path_and_query().map_or("/", |path| path.as_str());
+                Err(Redirect::to(&crate::return_to::sign_in_at(here)).into_response())
+            }
+            Ok(None) => Err(PageError::new(
+                StatusCode::UNAUTHORIZED,
+                "session.none",
+                "You are not signed in",
+                "Your sign-in has ended. Nothing was changed. Sign in and try again.",
+            )
+            .onward("Sign in", "/login".into())
+            .into_response()),
+            Err(error) => Err(error.into_response()),
+        }
+    }
+}
+
+impl OptionalFromRequestParts<Arc<App>> for LoggedIn {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, PageError> {
+        Self::find(parts, app).await
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let who = <LoggedIn as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
+        match who.person.admin_at {
+            Some(_) => Ok(Self(who)),
+            // Whoever may not know of it gets what there is for a wrong address.
+            None => Err(PageError::not_found().into_response()),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The doors of the gateway, as browsers and clients meet them: stories over the real router, a SQLite file, a clock that
+//! stands still and reproducible randomness.
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod assertion;
+mod authorize;
+mod consent;
+mod documents;
+mod flow;
+mod home;
+mod house;
+mod metadata;
+mod publisher;
+mod record;
+mod register;
+mod revoke;
+mod sign_in;
+mod token;
