@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The running house: two listeners, the authorization server, the data path, and what keeps them in step.
+//!
+//! Promises: nothing is forwarded without a permit and a line in the journal; no database read stands on the path of a
+//! call; no inbound credential leaves towards an upstream. Law lives in the pure crates, SQL in `store`; here they meet.
+
+pub mod app;
+pub mod assertion_keys;
+pub mod authorization;
+pub mod caller;
+pub mod client_entry;
+pub mod config;
+pub mod ended;
+pub mod error;
+pub mod extract;
+pub mod feed;
+pub mod home;
+pub mod indexing;
+pub mod jobs;
+pub mod journal;
+pub mod keys;
+pub mod limit;
+pub mod listener;
+pub mod login;
+pub mod operations;
+pub mod origin;
+pub mod outbound;
+pub mod pages;
+pub mod password;
+pub mod proxy;
+pub mod return_to;
+pub mod router;
+pub mod signing;
+pub mod snapshot;
+pub mod start;
+pub mod system;
+pub mod transport;
+pub mod upstream;
+
+pub use start::{Running, StartError, Surroundings, start};

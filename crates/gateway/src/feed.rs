@@ -1,0 +1,240 @@
+//! Keeping up: what other nodes, and commands on this machine, change in the database arrives here within a quarter of a
+//! second, and what this node must not go on without is known to be stale.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use portcullis_base::{Clock, GrantId, Rng, ServerName};
+use portcullis_oauth::jwks::KeySet;
+use portcullis_policy::Bundle;
+use portcullis_store::{Change, ChangeKind, Store, StoreError};
+use ring::rand::SystemRandom;
+
+use crate::{
+    config,
+    ended::Ended,
+    keys::Keys,
+    outbound::Reach,
+    signing,
+    snapshot::{Person, Server, Snapshot},
+    upstream::{InProcess, Limits, Location, UpstreamUrl, Upstreams},
+};
+
+/// How often the change feed is read.
+pub const POLL: Duration = Duration::from_millis(250);
+/// After this long without the feed nothing is known of revocations any more, and calls are refused. spec: SEC-76
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The name of the sample server.
+pub const SAMPLE: &str = "sample";
+
+/// What the feed keeps fresh, and from what.
+pub struct Feed {
+    sources: Sources,
+    seen: AtomicI64,
+    heard: Mutex<Instant>,
+}
+
+/// Where the snapshot comes from.
+pub struct Sources {
+    /// The database.
+    pub store: Store,
+    /// Servers of the settings file.
+    pub servers: Vec<config::Server>,
+    /// The rules.
+    pub bundle: Arc<Bundle>,
+    /// The sample server, unless it was switched off.
+    pub sample: Option<InProcess>,
+    /// What is kept fresh: servers, people, rules.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What is kept fresh: signing keys.
+    pub signing: Arc<ArcSwap<KeySet>>,
+    /// What is kept fresh: what was ended.
+    pub ended: Arc<Ended>,
+    /// Connections of servers that are gone are closed.
+    pub upstreams: Arc<Upstreams>,
+    /// Opens signing keys.
+    pub keys: Arc<Keys>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// Randomness for signatures.
+    pub random: SystemRandom,
+}
+
+/// Why the state cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing keys.
+    #[error(transparent)]
+    Signing(#[from] signing::SigningError),
+}
+
+impl Feed {
+    /// Loads everything once.
+    pub async fn load(sources: Sources) -> Result<Self, FeedError> {
+        // Read first: what changes while the rest is loaded is then seen again, not missed.
+        let revision = sources.store.revision().await?;
+        let feed = Self { sources, seen: AtomicI64::new(revision), heard: Mutex::new(Instant::now()) };
+        feed.load_signing_keys().await?;
+        feed.load_snapshot(revision).await?;
+        let now = feed.sources.clock.now();
+        feed.sources.ended.end_grants(feed.sources.store.revoked_grants_alive(now).await?, now);
+        feed.load_closed_sessions().await?;
+        Ok(feed)
+    }
+
+    /// Whether revocations are still being heard of.
+    pub fn is_fresh(&self) -> bool {
+        self.heard.lock().expect("no holder of this lock panics").elapsed() < PATIENCE
+    }
+
+    /// Takes in what has changed since the last time.
+    pub async fn catch_up(&self) -> Result<(), FeedError> {
+        let changes = self.sources.store.changes_since(self.seen.load(Ordering::Acquire)).await?;
+        *self.heard.lock().expect("no holder of this lock panics") = Instant::now();
+        let Some(last) = changes.last().map(|change| change.revision) else { return Ok(()) };
+        let any = |kinds: &[ChangeKind]| changes.iter().any(|change| kinds.contains(&change.kind));
+        self.sources.ended.end_grants(revoked(&changes), self.sources.clock.now());
+        if any(&[ChangeKind::SessionEnded]) {
+            self.load_closed_sessions().await?;
+        }
+        if any(&[ChangeKind::Person, ChangeKind::Server]) {
+            self.load_snapshot(last).await?;
+        }
+        if any(&[ChangeKind::SigningKey]) {
+            self.load_signing_keys().await?;
+        }
+        self.seen.store(last, Ordering::Release);
+        Ok(())
+    }
+
+    /// Loads the signing keys, and makes one if it is time.
+    pub async fn load_signing_keys(&self) -> Result<(), FeedError> {
+        let Sources { store, keys, rng, random, clock, .. } = &self.sources;
+        let set = signing::load(store, keys, &**rng, random, clock.now()).await?;
+        self.sources.signing.store(Arc::new(set));
+        Ok(())
+    }
+
+    async fn load_closed_sessions(&self) -> Result<(), FeedError> {
+        for (session, until) in self.sources.store.ended_mcp_sessions(self.sources.clock.now()).await? {
+            self.sources.ended.end_session(session, until);
+        }
+        Ok(())
+    }
+
+    async fn load_snapshot(&self, revision: i64) -> Result<(), FeedError> {
+        let sources = &self.sources;
+        let mut snapshot =
+            Snapshot { servers: HashMap::new(), people: HashMap::new(), bundle: sources.bundle.clone(), revision };
+        if let (Some(dial), Ok(name)) = (&sources.sample, ServerName::parse(SAMPLE)) {
+            let sample = Server {
+                name: name.clone(),
+                location: Location::InProcess(dial.clone()),
+                limits: Limits::default(),
+                access: portcullis_policy::Access::default(),
+                description: Some("The sample server: a notebook that everyone shares".into()),
+            };
+            snapshot.servers.insert(name, Arc::new(sample));
+        }
+        for row in sources.store.servers().await? {
+            match config::Server::from_json(&row.entry_json) {
+                Ok(entry) => insert(&mut snapshot, &entry),
+                Err(error) => {
+                    tracing::error!(server.name = %row.name, %error, "an entry in the database is not usable");
+                }
+            }
+        }
+        // The file has the last word: what stands there is not changed elsewhere.
+        for entry in &sources.servers {
+            insert(&mut snapshot, entry);
+        }
+        for person in sources.store.people().await? {
+            let known = Person {
+                name: person.name.as_str().into(),
+                groups: person.groups.iter().map(|group| group.as_str().into()).collect(),
+                admin: person.is_admin(),
+                disabled: !person.is_active(),
+            };
+            snapshot.people.insert(person.id, Arc::new(known));
+        }
+        sources.upstreams.retain(|name| snapshot.servers.contains_key(name));
+        sources.snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+}
+
+fn insert(snapshot: &mut Snapshot, entry: &config::Server) {
+    let url = match UpstreamUrl::parse(entry.url.as_str()) {
+        Ok(url) => url,
+        Err(error) => return tracing::error!(server.name = %entry.name, %error, "an entry is not usable"),
+    };
+    let reach = if entry.may_be_private() { Reach::Private } else { Reach::Global };
+    let server = Server {
+        name: entry.name.clone(),
+        location: Location::Url { url, reach },
+        limits: Limits { head: entry.timeout, idle: entry.timeout.max(Limits::default().idle), ..Limits::default() },
+        access: entry.access.clone(),
+        description: entry.description.clone(),
+    };
+    snapshot.servers.insert(entry.name.clone(), Arc::new(server));
+}
+
+fn revoked(changes: &[Change]) -> impl Iterator<Item = GrantId> + '_ {
+    changes
+        .iter()
+        .filter(|change| change.kind == ChangeKind::GrantRevoked)
+        .map(|change| GrantId::new(change.key.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_base::{ManualClock, SeededRng, Timestamp};
+    use portcullis_store::DatabaseSettings;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{outbound::Dialer, system};
+
+    // spec: SEC-76
+    #[tokio::test]
+    async fn feed_that_is_not_heard_is_not_fresh_until_it_is_heard_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = Timestamp::from_secs(1_800_000_000);
+        let store = Store::open(&DatabaseSettings::Sqlite(dir.path().join("db")), start).await.unwrap();
+        let bundle = Arc::new(Bundle::default());
+        let empty = Snapshot { servers: HashMap::new(), people: HashMap::new(), bundle: bundle.clone(), revision: 0 };
+        let sources = Sources {
+            store,
+            servers: Vec::new(),
+            bundle,
+            sample: None,
+            snapshot: Arc::new(ArcSwap::from_pointee(empty)),
+            signing: Arc::default(),
+            ended: Arc::default(),
+            upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
+            keys: Arc::new(Keys::from_root(&Zeroizing::new([1; 32]))),
+            clock: Arc::new(ManualClock::new(start)),
+            rng: Arc::new(SeededRng::new(1)),
+            random: system::random(),
+        };
+        let feed = Feed::load(sources).await.unwrap();
+        assert!(feed.is_fresh());
+        *feed.heard.lock().unwrap() = Instant::now().checked_sub(PATIENCE).unwrap();
+        assert!(!feed.is_fresh());
+        feed.catch_up().await.unwrap();
+        assert!(feed.is_fresh());
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes on beside the requests: keeping up with the change feed, the journal's clock, rotation, cleaning, the index.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_store::ClientLife;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{app::App, feed};
+
+/// The journal writes what was left for later this often.
+const JOURNAL_TICK: Duration = Duration::from_millis(50);
+/// Keys are looked after and rubbish is taken out this often.
+const HOUSEKEEPING: Duration = Duration::from_mins(10);
+
+/// Starts the jobs; each ends soon after `stopped` says so.
+pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let journal = app.clone();
+    let following = app.clone();
+    let keeping = app.clone();
+    vec![
+        tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
+            let app = journal.clone();
+            async move { app.journal.tick().await }
+        })),
+        tokio::spawn(every(feed::POLL, stopped.clone(), move || {
+            let app = following.clone();
+            async move {
+                if let Err(error) = app.feed.catch_up().await {
+                    tracing::error!(%error, "the change feed cannot be read; calls are refused if this lasts");
+                }
+            }
+        })),
+        tokio::spawn(every(HOUSEKEEPING, stopped.clone(), move || {
+            let app = keeping.clone();
+            async move { housekeeping(&app).await }
+        })),
+    ]
+}
+
+async fn housekeeping(app: &App) {
+    let now = app.clock.now();
+    app.ended.forget(now);
+    if let Err(error) = app.feed.load_signing_keys().await {
+        tracing::error!(%error, "signing keys cannot be loaded");
+    }
+    let limits = &app.config.clients.registration_limits;
+    let life = ClientLife { unused_for: limits.unused, idle_for: limits.idle };
+    if let Err(error) = app.store.purge_clients(life, now).await {
+        tracing::error!(%error, "unused clients cannot be removed");
+    }
+    if let Err(error) = app.store.purge(now).await {
+        tracing::error!(%error, "what has expired cannot be removed");
+    }
+}
+
+async fn every<F, Done>(period: Duration, mut stopped: watch::Receiver<bool>, job: F)
+where
+    F: Fn() -> Done,
+    Done: Future<Output = ()>,
+{
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            _ = ticks.tick() => job().await,
+        }
+    }
+}

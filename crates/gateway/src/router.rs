@@ -1,0 +1,103 @@
+//! Every route on one page, and the first check of each: is the request for us, and may its page talk to us.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::DefaultBodyLimit, response::IntoResponse};
+use http_body_util::Either;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use tower::Service;
+
+use crate::{app::App, authorization, extract::address_of, home, login, origin::Exposure, proxy};
+
+/// The largest form or registration.
+const FORM_BYTES: usize = 64 * 1024;
+/// A page or an answer of the authorization server takes no longer, however slowly a form arrives. spec: T-62
+const DOOR_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// All that is not a call: the authorization server, sign-in, pages.
+fn doors(app: &Arc<App>) -> Router {
+    Router::new()
+        .merge(authorization::routes(app))
+        .merge(login::routes(app))
+        .merge(home::routes(app))
+        .fallback(home::nowhere)
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .with_state(app.clone())
+}
+
+/// Which pages may read an answer. spec: AS-20, RS-8
+fn exposure(path: &str) -> Exposure {
+    const OPEN: [&str; 7] =
+        ["/oauth/token", "/oauth/register", "/oauth/revoke", "/oauth/introspect", "/oauth/jwks", "/token", "/register"];
+    if path.starts_with("/.well-known/") || OPEN.contains(&path) { Exposure::Open } else { Exposure::Guarded }
+}
+
+/// The service of the public listener.
+pub fn public(app: &Arc<App>) -> Front {
+    Front { app: app.clone(), doors: doors(app), proxy: Arc::new(proxy::Proxy::new(app.proxy_parts())) }
+}
+
+/// The front of the house.
+#[derive(Clone)]
+pub struct Front {
+    app: Arc<App>,
+    doors: Router,
+    proxy: Arc<proxy::Proxy>,
+}
+
+type Answer = Response<Either<proxy::Answer, Body>>;
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let path = request.uri().path();
+        // spec: T-30
+        if let Err(status) = self.app.origins.check(request.uri(), request.headers(), exposure(path)) {
+            return Box::pin(std::future::ready(Ok(plain(status))));
+        }
+        if path.starts_with("/mcp/") {
+            // spec: SEC-76: without the feed nothing is known of revocations, so nothing passes.
+            if !self.app.feed.is_fresh() {
+                return Box::pin(std::future::ready(Ok(plain(StatusCode::SERVICE_UNAVAILABLE))));
+            }
+            let (proxy, app) = (self.proxy.clone(), self.app.clone());
+            return Box::pin(async move {
+                let address = address_of(request.extensions(), request.headers(), &app.config.trusted_proxies);
+                Ok(proxy.serve(request, address).await.map(Either::Left))
+            });
+        }
+        let mut doors = self.doors.clone();
+        Box::pin(async move {
+            let answered = tokio::time::timeout(DOOR_TIMEOUT, doors.call(request)).await;
+            Ok(match answered {
+                Ok(Ok(answer)) => answer.map(Either::Right),
+                Err(_) => plain(StatusCode::REQUEST_TIMEOUT),
+            })
+        })
+    }
+}
+
+fn plain(status: StatusCode) -> Answer {
+    (status, status.canonical_reason().unwrap_or_default()).into_response().map(Either::Right)
+}
+
+/// A router of its own as the service of a listener.
+pub fn service(
+    routes: Router,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    routes
+}

@@ -1,0 +1,301 @@
+//! From settings to a running gateway, and back to a quiet end.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use portcullis_audit::{Event, Kind};
+use portcullis_base::{Clock, Digest, Rng, token};
+use portcullis_policy::{Bundle, RuleError, Source};
+use portcullis_sample::Sample;
+use portcullis_store::{Store, StoreError};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::{
+    app::App,
+    assertion_keys::AssertionKeys,
+    authorization,
+    config::Config,
+    ended::Ended,
+    feed::{Feed, FeedError, Sources},
+    indexing::Indexing,
+    jobs,
+    journal::{self, Journal, JournalError},
+    keys::{KeyError, Keys},
+    limit::Limits,
+    listener, operations,
+    origin::Origins,
+    outbound::{AddressPolicy, CertificatesError, Dialer, Outbound},
+    password::Passwords,
+    router,
+    snapshot::Snapshot,
+    system,
+    upstream::{InProcess, Upstreams},
+};
+
+/// The administrator's one-time link is good for so long.
+const INVITATION: Duration = Duration::from_hours(1);
+/// Bytes in flight between the gateway and the sample server.
+const PIPE: usize = 64 * 1024;
+
+/// Why the gateway does not start. Each says what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address} ({key}): {error}{advice}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The settings key.
+        key: &'static str,
+        /// What the system said.
+        error: io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The data directory cannot be used.
+    #[error("data directory {path}: {error}")]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A rule is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Rules(Vec<RuleError>),
+    /// A host in a list of private hosts is not `host:port`.
+    #[error(
+        "`{0}` in a `private_hosts` list is not a host with a port: write it as `host:port`, such as `mcp.internal:8443`"
+    )]
+    PrivateHost(String),
+    /// A certificate file.
+    #[error("outbound.ca_file: {0}")]
+    Certificates(#[from] CertificatesError),
+    /// The root key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// State in the database.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+}
+
+/// What a start depends on besides the settings.
+pub struct Surroundings {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// Whether the sample server stands behind the gate.
+    pub sample: bool,
+}
+
+impl Surroundings {
+    /// The real clock and real randomness.
+    pub fn real(sample: bool) -> Self {
+        Self { clock: Arc::new(system::SystemClock), rng: Arc::new(system::SystemRng::new()), sample }
+    }
+}
+
+/// A gateway that runs.
+pub struct Running {
+    /// What its doors share.
+    pub app: Arc<App>,
+    /// With which the administrator is created; only while there is none.
+    pub invitation: Option<String>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    indexing: Indexing,
+}
+
+/// Checks the rules of the settings without starting anything.
+pub fn rules(config: &Config) -> Result<Bundle, Vec<RuleError>> {
+    let sources: Vec<_> = config.rules.iter().map(|rules| Source { name: &rules.file, text: &rules.text }).collect();
+    Bundle::load(&sources)
+}
+
+/// The name of this node, made once per data directory: two nodes on one database must not share it.
+pub fn node(data: &Path, rng: &dyn Rng) -> io::Result<String> {
+    let file = data.join("node");
+    match fs::read_to_string(&file) {
+        Ok(name) => Ok(name.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; 4];
+            rng.fill(&mut bytes);
+            let name = format!("node-{:08x}", u32::from_be_bytes(bytes));
+            fs::write(&file, format!("{name}\n"))?;
+            Ok(name)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the data directory if it is missing, for its owner only.
+pub fn data_directory(path: &Path) -> Result<(), StartError> {
+    let data = |error| StartError::Data { path: path.to_owned(), error };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(data)
+}
+
+/// Starts everything; returns when both listeners answer.
+pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running, StartError> {
+    let Surroundings { clock, rng, sample } = surroundings;
+    let bundle = Arc::new(rules(&config).map_err(StartError::Rules)?);
+    let public = bind(config.listen, "listen").await?;
+    let private = bind(config.operations, "operations").await?;
+    let (listen, operations) = (address(&public, config.listen), address(&private, config.operations));
+    let config = config.bound_to(listen, operations);
+
+    data_directory(&config.data)?;
+    let keys = Arc::new(match &config.root_key {
+        Some(root) => Keys::from_text(root)?,
+        None => Keys::open_or_create(&config.data.join("root.key"), &*rng)?,
+    });
+    let store = Store::open(&config.database, clock.now()).await?;
+    let node = node(&config.data, &*rng).map_err(|error| StartError::Data { path: config.data.clone(), error })?;
+    let folder = config.data.join("journal");
+    let settings = journal::Settings {
+        dir: &folder,
+        node: &node,
+        seed: &keys.journal_seed(&node),
+        durability: config.audit.durability,
+        limits: journal::Limits::default(),
+    };
+    let journal = Journal::open(&settings, clock.clone())?;
+
+    let named = config.clients.metadata_documents.private_hosts.iter().chain(&config.outbound.private_hosts);
+    let policy = AddressPolicy::naming(named.map(String::as_str)).map_err(StartError::PrivateHost)?;
+    let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
+    let upstreams = Arc::new(Upstreams::new(dialer.clone()));
+
+    let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
+        servers: HashMap::new(),
+        people: HashMap::new(),
+        bundle: bundle.clone(),
+        revision: 0,
+    }));
+    let (signing, ended) = (Arc::<ArcSwap<_>>::default(), Arc::<Ended>::default());
+    let feed = Feed::load(Sources {
+        store: store.clone(),
+        servers: config.servers.clone(),
+        bundle: bundle.clone(),
+        sample: sample.then(|| in_process(Sample::new(clock.clone(), rng.clone()))),
+        snapshot: snapshot.clone(),
+        signing: signing.clone(),
+        ended: ended.clone(),
+        upstreams: upstreams.clone(),
+        keys: keys.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+        random: system::random(),
+    })
+    .await?;
+
+    let invitation = invite(&store, &*rng, &*clock).await?;
+    let public_url = url::Url::parse(config.public_url.as_str()).expect("the settings have checked the public URL");
+    let app = Arc::new(App {
+        origins: Arc::new(Origins::new(&public_url, config.listen, [])),
+        outbound: Outbound::new(dialer, policy),
+        limits: Limits::new(&config, &clock),
+        passwords: Passwords::new(2, &*rng),
+        assertion_keys: AssertionKeys::default(),
+        config,
+        clock,
+        rng,
+        store,
+        journal,
+        keys,
+        signing,
+        snapshot,
+        ended,
+        feed,
+        index_lag: Arc::default(),
+        upstreams,
+    });
+    authorization::configured::settle(&app).await?;
+    let loaded = Event::new(Kind::SettingsLoaded, app.clock.now())
+        .text("rules", bundle.revision().to_string())
+        .number("servers", app.snapshot.load().servers.len() as i64);
+    app.journal.append(loaded).await?;
+
+    let (stop, stopped) = watch::channel(false);
+    let connections = app.config.limits.connections;
+    let indexing =
+        Indexing::start(app.config.database.clone(), app.journal.clone(), &folder, &node, app.index_lag.clone())
+            .map_err(|error| StartError::Data { path: folder.clone(), error })?;
+    let mut tasks = jobs::start(&app, &stopped);
+    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
+    tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
+    Ok(Running { app, invitation, stop, tasks, indexing })
+}
+
+impl Running {
+    /// Lets requests in flight end, writes the last checkpoint, and stops.
+    pub async fn stop(self) -> Result<(), JournalError> {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        let closed = self.app.journal.stop().await;
+        self.indexing.finish().await;
+        closed
+    }
+}
+
+async fn bind(at: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(at).await.map_err(|error| StartError::Listen {
+        address: at,
+        key,
+        advice: match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; another program has this port: stop it, or choose another with --listen or in the settings"
+            }
+            io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+            io::ErrorKind::PermissionDenied => {
+                "; ports below 1024 need a privilege: put a proxy in front or choose a higher port"
+            }
+            _ => "",
+        },
+        error,
+    })
+}
+
+fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+/// A fresh one-time link, as long as there is no administrator. spec: T-95
+async fn invite(store: &Store, rng: &dyn Rng, clock: &dyn Clock) -> Result<Option<String>, StartError> {
+    if store.administrators().await? > 0 {
+        return Ok(None);
+    }
+    let secret = token::<32>(rng);
+    let now = clock.now();
+    store.issue_invitation(&Digest::of(secret.as_bytes()), now, now.plus(INVITATION)).await?;
+    Ok(Some(secret))
+}
+
+/// The sample server at the other end of a pipe: it opens no port.
+fn in_process(sample: Sample) -> InProcess {
+    let sample = Arc::new(sample);
+    Arc::new(move || {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let sample = sample.clone();
+        tokio::spawn(async move {
+            sample.serve_connection(theirs).await;
+        });
+        ours
+    })
+}
