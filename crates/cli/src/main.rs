@@ -1,1 +1,82 @@
-fn main() {}
+//! `portcullis`: one binary that is the gateway and the commands around it.
+//!
+//! Exit codes: 0 done; 1 it was tried and did not work; 2 wrong flags or settings. Answers go to standard output,
+//! everything else to standard error; `--json` answers are one JSON value a line.
+
+mod args;
+mod audit;
+mod connect;
+mod failure;
+mod house;
+mod invocation;
+mod migrate;
+mod output;
+mod protect;
+mod sample;
+mod settings;
+mod show;
+mod stop;
+mod up;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command, ConfigCommand, Up},
+    failure::{Failure, Result},
+    settings::Settings,
+};
+
+/// A call makes many small allocations on one thread and frees them on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))?;
+    runtime.block_on(dispatch(cli))
+}
+
+async fn dispatch(cli: Cli) -> Result<()> {
+    let Some(command) = cli.command else {
+        return up::run(&cli.up, &cli.common, &Settings::load(&cli.common, &cli.up)?).await;
+    };
+    if cli.up.listen.is_some() || cli.up.operations.is_some() || cli.up.no_sample {
+        return Err(Failure::usage("flags of `up` stand before another command")
+            .help("write them after the command they belong to"));
+    }
+    let none = Up::default();
+    match command {
+        Command::Up(args) => up::run(&args, &cli.common, &Settings::load(&cli.common, &args)?).await,
+        Command::Sample { listen } => sample::run(listen).await,
+        Command::Config(ConfigCommand::Show { defaults: true, .. }) => {
+            show::defaults();
+            Ok(())
+        }
+        Command::Config(command) => {
+            show::run(&command, &Settings::load(&cli.common, &none)?);
+            Ok(())
+        }
+        Command::Protect(args) => protect::protect(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
+        Command::Unprotect { name } => protect::unprotect(&name, &Settings::load(&cli.common, &none)?).await,
+        Command::Connect(args) => connect::run(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
+        Command::User(command) => user::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Audit(command) => audit::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Migrate { check, json } => migrate::run(check, json, &Settings::load(&cli.common, &none)?).await,
+    }
+}

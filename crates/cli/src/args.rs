@@ -1,0 +1,309 @@
+//! The command line: names, flags and the help that teaches them.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One URL for your MCP clients, with sign-in, rules and an audit trail in front of every server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portcullis",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Start:
+  portcullis up                                  gateway with a sample server, ready to sign in
+  portcullis connect claude-code --write         point a client at it, in the client's own settings
+  portcullis protect https://mcp.example.com/mcp put a server behind the gateway
+
+Exit codes: 0 done, 1 it was tried and did not work, 2 wrong flags or settings.
+Settings: portcullis.yaml in the working directory, or --config; `portcullis config show --origin` explains them.
+Without a command, `up` is run."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub up: Up,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// Settings file of the gateway [default: portcullis.yaml in the working directory, if there is one]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PORTCULLIS_CONFIG",
+        hide_env_values = true,
+        display_order = 900
+    )]
+    pub config: Option<PathBuf>,
+    /// Directory of its keys, database and journal [default: ./data]
+    #[arg(long, global = true, value_name = "DIR", display_order = 901)]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the gateway; Ctrl-C stops it
+    ///
+    /// The first start makes keys and a database in the data directory, prints a one-time link for the first
+    /// administrator, and puts a sample server behind the gateway at /mcp/sample.
+    #[command(after_help = "\
+Examples:
+  portcullis up
+  portcullis up --listen 127.0.0.1:9000 --data /var/lib/portcullis
+  portcullis up --config /etc/portcullis/portcullis.yaml --no-sample")]
+    Up(Up),
+    /// Put an MCP server behind the gateway and print its new URL
+    ///
+    /// The server must be running: it is asked whether it speaks MCP. If so, a running gateway serves it at once as
+    /// /mcp/NAME, and clients need a sign-in to reach it there.
+    #[command(after_help = "\
+Examples:
+  portcullis protect https://mcp.example.com/mcp
+  portcullis protect http://127.0.0.1:3001/mcp --name everything
+  portcullis protect https://tickets.internal/mcp --private --group support")]
+    Protect(Protect),
+    /// Take a server away from the gateway again
+    #[command(after_help = "Example:\n  portcullis unprotect everything")]
+    Unprotect {
+        /// Its name, as in /mcp/NAME
+        name: String,
+    },
+    /// Point an MCP client at the gateway: show or write the entry in its settings
+    ///
+    /// Without --write nothing is changed: what would be written is shown, and where. With it, comments, key order and
+    /// line ends of the file stay as they are, and a backup is kept beside it.
+    #[command(after_help = "\
+Examples:
+  portcullis connect claude-code                 show what would be written, and where
+  portcullis connect claude-code --write
+  portcullis connect vscode --server everything --scope project --write
+  portcullis connect cursor --print              the entry and nothing else
+  portcullis connect --list                      all clients")]
+    Connect(Connect),
+    /// Add, list and disable accounts that sign in with a password
+    #[command(subcommand)]
+    User(User),
+    /// Run the sample MCP server alone, without a gateway in front of it
+    #[command(after_help = "Example:\n  portcullis sample --listen 127.0.0.1:3001")]
+    Sample {
+        /// Address to listen on
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001")]
+        listen: SocketAddr,
+    },
+    /// Search the audit trail, and check that nothing in it was changed or lost
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Update the database for this release
+    ///
+    /// `up` does this by itself. A database of a newer release is refused.
+    #[command(after_help = "\
+Examples:
+  portcullis migrate
+  portcullis migrate --check     exit code 1 when there is something to do")]
+    Migrate {
+        /// Only say whether there is something to do
+        #[arg(long)]
+        check: bool,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the settings in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct Up {
+    /// Address for clients and browsers [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Address for health and metrics, without sign-in [default: 127.0.0.1:7879]
+    #[arg(long, value_name = "ADDR")]
+    pub operations: Option<String>,
+    /// Do not put the sample server behind the gateway
+    #[arg(long)]
+    pub no_sample: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Protect {
+    /// URL of the server's MCP endpoint (Streamable HTTP)
+    pub url: String,
+    /// Its name in /mcp/NAME [default: what the server calls itself]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Allow a private address or plain http: the server is on a network of your own
+    #[arg(long)]
+    pub private: bool,
+    /// Only members of this group may use it; may be repeated [default: everyone]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<String>,
+    /// A few words about it, for the people who use it
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Connect {
+    /// The client, such as claude-code, cursor or vscode; --list shows all
+    #[arg(required_unless_present = "list")]
+    pub client: Option<String>,
+    /// Which server, by its name in /mcp/NAME; needed when there are several
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// Write the entry into the client's settings file
+    #[arg(long, conflicts_with = "print")]
+    pub write: bool,
+    /// Print the entry and nothing else
+    #[arg(long)]
+    pub print: bool,
+    /// Whose settings: your own, or those of the project in the working directory
+    #[arg(long, value_enum, default_value_t = Scope::User)]
+    pub scope: Scope,
+    /// Use this file instead of the client's usual one
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// List all clients and their settings files
+    #[arg(long, conflicts_with_all = ["client", "write", "print", "server", "file"])]
+    pub list: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    User,
+    Project,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Make an account
+    #[command(after_help = "\
+Examples:
+  printf '%s' \"$PASSWORD\" | portcullis user add ana --admin --password-stdin
+  portcullis user add ben --group support --group sales --password-stdin < password.txt")]
+    Add {
+        /// The name to sign in with
+        name: String,
+        /// May administer the gateway
+        #[arg(long)]
+        admin: bool,
+        /// Member of this group; may be repeated
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        /// Read the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List the accounts
+    List {
+        /// Answer in JSON, one account a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Switch an account off: its sessions and the access of its clients end at once
+    Disable {
+        /// The name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Find events in the index, newest first
+    #[command(after_help = "\
+Examples:
+  portcullis audit query --limit 20
+  portcullis audit query --person ana --kind call. --since 1h
+  portcullis audit query --outcome denied --json | jq .")]
+    Query(Box<Query>),
+    /// Check the journal: every line chained to the one before, every checkpoint signed
+    ///
+    /// Needs no running gateway and no database. Exit code 1 when something is changed, missing or out of order.
+    #[command(after_help = "\
+Examples:
+  portcullis audit verify
+  portcullis audit verify --data /var/lib/portcullis
+  portcullis audit verify backup/journal/node")]
+    Verify {
+        /// Journals: directories of one node, or a journal directory with several [default: those of --data]
+        paths: Vec<PathBuf>,
+        /// Answer in JSON, one journal a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Query {
+    /// Account name or identifier of the person
+    #[arg(long)]
+    pub person: Option<String>,
+    /// Identifier of the client
+    #[arg(long)]
+    pub client: Option<String>,
+    /// Name of the server
+    #[arg(long)]
+    pub server: Option<String>,
+    /// Kind of event or its beginning: call.decided, token., signin.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// success, failure, denied, timeout or unknown
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// MCP method, such as tools/call
+    #[arg(long)]
+    pub method: Option<String>,
+    /// Name of the tool, prompt, resource or other object
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Identifier of one call
+    #[arg(long)]
+    pub call: Option<String>,
+    /// Not older: a moment (2026-11-23T04:00:00Z) or how long ago (15m, 24h, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Older than this, in the same form
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// How many at most [default: 50, with --json 100000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: Option<u32>,
+    /// The lines as they stand in the journal
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting in force
+    #[command(after_help = "\
+Examples:
+  portcullis config show
+  portcullis config show --origin      and where each value came from
+  portcullis config show --defaults    every key with its documentation")]
+    Show {
+        /// Say where each value came from
+        #[arg(long)]
+        origin: bool,
+        /// Print the documented defaults instead
+        #[arg(long, conflicts_with_all = ["origin", "json"])]
+        defaults: bool,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,296 @@
+//! `portcullis audit`: what happened, and the proof that nothing of it is missing.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use portcullis_audit::{End, FaultKind, PublicKeys, Report, verify};
+use portcullis_base::{CallId, Clock, Timestamp, printable};
+use portcullis_gateway::{config, system::SystemClock};
+use portcullis_store::{AuditEntry, AuditFilter, AuditPage};
+use serde_json::json;
+
+use crate::{
+    args::{Audit, Query},
+    failure::{Failure, Result},
+    house::House,
+    output::{BAD, GOOD, json as print_json, line, raw, styled, table},
+    settings::Settings,
+};
+
+/// Rows of one page of the index.
+const PAGE: u32 = 1000;
+/// Rows for people, and for scripts, when nobody says how many.
+const SHOWN: u32 = 50;
+const PRINTED: u32 = 100_000;
+
+/// Runs the command.
+pub async fn run(command: &Audit, settings: &Settings) -> Result<()> {
+    match command {
+        Audit::Query(query) => find(query, settings).await,
+        Audit::Verify { paths, json } => prove(paths, *json, settings),
+    }
+}
+
+async fn find(query: &Query, settings: &Settings) -> Result<()> {
+    let now = SystemClock.now();
+    let filter = AuditFilter {
+        person: query.person.clone(),
+        client: query.client.clone(),
+        server: query.server.clone(),
+        kind: query.kind.clone(),
+        outcome: query.outcome.clone(),
+        method: query.method.clone(),
+        name: query.name.clone(),
+        call: query.call.clone(),
+        since: query.since.as_deref().map(|text| moment(text, now)).transpose()?,
+        until: query.until.as_deref().map(|text| moment(text, now)).transpose()?,
+    };
+    let house = House::existing(settings).await?;
+    let mut left = query.limit.unwrap_or(if query.json { PRINTED } else { SHOWN });
+    let mut before = None;
+    let mut rows = Vec::new();
+    while left > 0 {
+        let page = AuditPage { limit: left.min(PAGE), before: before.take() };
+        let found = house.store.audit(&filter, &page).await.map_err(|error| house.failed(error))?;
+        left -= found.len().min(left as usize) as u32;
+        let full = found.len() == page.limit as usize;
+        before = found.last().map(|entry| (entry.row.at, entry.row.node.clone(), entry.row.seq));
+        if query.json {
+            // As they stand in the journal: JSON, with everything foreign escaped by its writer.
+            raw(&found.iter().flat_map(|entry| [entry.line.as_str(), "\n"]).collect::<String>());
+        } else {
+            rows.extend(found.iter().map(row));
+        }
+        if !full {
+            break;
+        }
+    }
+    if !query.json && rows.is_empty() {
+        line("Nothing was found.");
+    } else if !query.json {
+        table(&["TIME", "EVENT", "WHO", "WHAT", "OUTCOME", "RULE"], &rows);
+    }
+    Ok(())
+}
+
+fn row(entry: &AuditEntry) -> Vec<String> {
+    let row = &entry.row;
+    let some = |text: &Option<String>| text.clone().unwrap_or_default();
+    let who = row.person_name.clone().or_else(|| row.client.clone()).or_else(|| row.address.clone());
+    let what: Vec<&str> =
+        [&row.server, &row.method, &row.name].into_iter().filter_map(|part| part.as_deref()).collect();
+    let outcome = row.outcome.clone().or_else(|| row.effect.clone());
+    vec![row.at.to_string(), row.kind.clone(), who.unwrap_or_default(), what.join(" "), some(&outcome), some(&row.rule)]
+}
+
+/// A moment, or how long ago.
+fn moment(text: &str, now: Timestamp) -> Result<Timestamp> {
+    let ago = config::duration(text).map(|ago: Duration| now.minus(ago));
+    ago.or_else(|| Timestamp::parse(text)).ok_or_else(|| {
+        Failure::usage(format!("\"{}\" is neither a moment nor a duration", printable(text, 60)))
+            .help("examples: 2026-11-23T04:00:00Z, 15m, 24h, 7d")
+    })
+}
+
+/// Verifies every journal that is meant; spec: T-98.
+fn prove(paths: &[PathBuf], json: bool, settings: &Settings) -> Result<()> {
+    let usual = [settings.config.data.join("journal")];
+    let mut nodes = Vec::new();
+    for path in if paths.is_empty() { &usual[..] } else { paths } {
+        nodes.extend(journals(path)?);
+    }
+    if nodes.is_empty() {
+        let looked = paths.first().unwrap_or(&usual[0]);
+        return Err(Failure::new(format!("there is no journal in {}", looked.display()))
+            .help("name its directory, or the data directory with --data"));
+    }
+    let mut broken = 0;
+    for directory in &nodes {
+        let (report, unfinished) = check(directory)?;
+        broken += u32::from(!report.holds());
+        if json { print_report(directory, &report, unfinished) } else { show(directory, &report, unfinished) }
+    }
+    match broken {
+        0 => Ok(()),
+        _ => Err(Failure::new(format!("{broken} of {} failed", count(nodes.len() as u64, "journal")))
+            .help("keep the files as they are and compare them with a backup or an exported copy")),
+    }
+}
+
+/// Directories with segments: `path` itself, or those in it.
+fn journals(path: &Path) -> Result<Vec<PathBuf>> {
+    if !segments(path)?.is_empty() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let below = [path.to_owned(), path.join("journal")];
+    for parent in &below {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            if entry.path().is_dir() && !segments(&entry.path())?.is_empty() {
+                found.push(entry.path());
+            }
+        }
+        if !found.is_empty() {
+            found.sort();
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The segments of a journal in order.
+fn segments(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::new(format!("{} cannot be read: {error}", directory.display()))),
+    };
+    let is_segment = |path: &PathBuf| {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        path.extension().is_some_and(|extension| extension == "jsonl")
+            && stem.len() == 16
+            && stem.bytes().all(|b| b.is_ascii_digit())
+    };
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_segment).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Verifies one journal; also how many bytes of an unfinished last line were left out.
+fn check(directory: &Path) -> Result<(Report, u64)> {
+    let node = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let key_file = directory.with_file_name(format!("{node}.pub.json"));
+    let keys = fs::read(&key_file)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| PublicKeys::parse(&bytes).map_err(|error| error.to_string()))
+        .map_err(|error| {
+            Failure::new(format!("the public keys of the journal are needed: {}: {error}", key_file.display()))
+                .help("the file stands beside the journal's directory; copy it along with the journal")
+        })?;
+    let files = segments(directory)?;
+    let mut unfinished = 0;
+    let last = files.len().saturating_sub(1);
+    let readers: Vec<_> = files
+        .iter()
+        .enumerate()
+        .map(|(n, path)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let reader = File::open(path)
+                .and_then(|file| if n == last { whole_lines(file, &mut unfinished) } else { Ok(file.take(u64::MAX)) });
+            (name, reader.map(BufReader::new))
+        })
+        .collect();
+    Ok((verify(readers, &keys, None), unfinished))
+}
+
+/// A segment without the line that is being written to it, or was when its writer died.
+fn whole_lines(mut file: File, unfinished: &mut u64) -> io::Result<io::Take<File>> {
+    let length = file.metadata()?.len();
+    let mut end = length;
+    let mut block = [0; 4096];
+    'search: while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let part = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(part)?;
+        for (n, byte) in part.iter().enumerate().rev() {
+            if *byte == b'\n' {
+                end = start + n as u64 + 1;
+                break 'search;
+            }
+        }
+        end = start;
+    }
+    *unfinished = length - end;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.take(end))
+}
+
+fn show(directory: &Path, report: &Report, unfinished: u64) {
+    let node =
+        report.node.clone().unwrap_or_else(|| directory.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let node = printable(&node, 60);
+    if let Some(fault) = &report.fault {
+        line(format_args!(
+            "{} {node}: {} line {}: {}",
+            styled(BAD, "✗"),
+            fault.segment,
+            fault.line,
+            fault_text(&fault.kind)
+        ));
+        line(format_args!(
+            "  what is before it holds: {}, up to number {}",
+            count(report.lines, "line"),
+            report.head.seq
+        ));
+        return;
+    }
+    let span = report.span.map(|(first, last)| format!(", {first} to {last}")).unwrap_or_default();
+    line(format_args!(
+        "{} {node}: {} in {}, {}{span}",
+        styled(GOOD, "✓"),
+        count(report.lines, "line"),
+        count(report.segments, "segment"),
+        count(report.checkpoints, "signed checkpoint"),
+    ));
+    for note in notes(report, unfinished) {
+        line(format_args!("  {note}"));
+    }
+}
+
+/// A number with its noun.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn notes(report: &Report, unfinished: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    if report.first_seq > 1 {
+        notes.push(format!("begins with number {}: earlier segments are not here", report.first_seq));
+    }
+    match report.end {
+        End::Open { unsigned } if unsigned > 0 => {
+            notes.push(format!("{} after the last checkpoint: chained, but not signed yet", count(unsigned, "line")));
+        }
+        _ => {}
+    }
+    if !report.open.is_empty() {
+        notes.push(format!("{} under way, or not seen to end", count(report.open.len() as u64, "call")));
+    }
+    if unfinished > 0 {
+        notes
+            .push(format!("the last line is unfinished ({unfinished} bytes): it is being written, or its writer died"));
+    }
+    notes
+}
+
+fn print_report(directory: &Path, report: &Report, unfinished: u64) {
+    let fault = report.fault.as_ref().map(|fault| {
+        json!({ "segment": fault.segment, "line": fault.line, "seq": fault.seq, "what": fault_text(&fault.kind) })
+    });
+    print_json(&json!({
+        "journal": directory, "node": report.node, "holds": report.holds(), "segments": report.segments,
+        "lines": report.lines, "checkpoints": report.checkpoints, "first_seq": report.first_seq,
+        "last_seq": report.head.seq, "last_hash": report.head.hash.to_string(),
+        "from": report.span.map(|(first, _)| first.to_string()), "to": report.span.map(|(_, last)| last.to_string()),
+        "open_calls": report.open.iter().map(CallId::as_str).collect::<Vec<_>>(),
+        "closed": matches!(report.end, End::Stopped), "unfinished_bytes": unfinished, "fault": fault,
+    }));
+}
+
+fn fault_text(kind: &FaultKind) -> String {
+    match kind {
+        FaultKind::Changed => "the line is not what was written".to_owned(),
+        FaultKind::Gap { expected } => format!("lines are missing: number {expected} should stand here"),
+        FaultKind::Reordered { expected } => format!("the line is out of order: number {expected} should stand here"),
+        FaultKind::Truncated => "the end is missing".to_owned(),
+        FaultKind::BadSignature => "the signature of the checkpoint is wrong".to_owned(),
+        FaultKind::UnknownKey { key } => format!("the checkpoint is signed by an unknown key {}", printable(key, 60)),
+        FaultKind::ForeignNode { node } => format!("the line belongs to another journal, of {}", printable(node, 60)),
+        FaultKind::Unreadable { error } => format!("it cannot be read: {}", printable(error, 200)),
+    }
+}

@@ -1,0 +1,171 @@
+//! What commands share with the gateway: the database, the keys and, for those that change something, the journal.
+//!
+//! Commands work whether or not a gateway runs. What they write reaches it by its feed of changes; what they did stands
+//! in a journal of their own, node `cli`, which one command at a time may write.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use portcullis_audit::{Actor, Event};
+use portcullis_base::{Clock, ServerName};
+use portcullis_gateway::{
+    config::Config,
+    journal::{Indexer, Journal, JournalError, Limits, Settings as JournalSettings},
+    keys::{KeyError, Keys},
+    system::{SystemClock, SystemRng},
+};
+use portcullis_store::{DatabaseSettings, Store, StoreError};
+
+use crate::{
+    failure::{Failure, Result},
+    settings::Settings,
+};
+
+/// The node under which commands write.
+const NODE: &str = "cli";
+/// How long a command waits for another one to let go of the journal.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The database with its clock and randomness.
+pub struct House {
+    pub config: Config,
+    pub store: Store,
+    pub clock: Arc<SystemClock>,
+    pub rng: SystemRng,
+}
+
+/// The journal of commands, held by this one.
+pub struct Record {
+    journal: Journal,
+    store: Store,
+    config: Config,
+}
+
+impl House {
+    /// Opens the database, which is made if there is none.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        let config = settings.config.clone();
+        make_directory(&config.data)?;
+        let clock = Arc::new(SystemClock);
+        let store = Store::open(&config.database, clock.now()).await.map_err(|error| database(&config, error))?;
+        Ok(Self { config, store, clock, rng: SystemRng::new() })
+    }
+
+    /// Opens the database for a command that only makes sense when there is one.
+    pub async fn existing(settings: &Settings) -> Result<Self> {
+        if let DatabaseSettings::Sqlite(path) = &settings.config.database
+            && !path.exists()
+        {
+            return Err(Failure::new(format!("{} does not exist", path.display()))
+                .help("name the data directory with --data DIR; `portcullis up` makes a new one"));
+        }
+        Self::open(settings).await
+    }
+
+    /// The journal, for a command that is about to change something. If it cannot be written, nothing is changed.
+    pub async fn record(&self) -> Result<Record> {
+        let keys = keys(&self.config, &self.rng)?;
+        let dir = self.config.data.join("journal");
+        make_directory(&dir)?;
+        let seed = keys.journal_seed(NODE);
+        let settings = JournalSettings {
+            dir: &dir,
+            node: NODE,
+            seed: &seed,
+            durability: self.config.audit.durability,
+            limits: Limits::default(),
+        };
+        let start = self.clock.now();
+        loop {
+            match Journal::open(&settings, self.clock.clone()) {
+                Ok(journal) => return Ok(Record { journal, store: self.store.clone(), config: self.config.clone() }),
+                Err(JournalError::InUse(_)) if self.clock.now().since(start) < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(unrecorded(&error)),
+            }
+        }
+    }
+
+    /// Names of the servers behind the gateway: those of the settings and of the database, else the sample.
+    pub async fn server_names(settings: &Settings) -> Result<Vec<ServerName>> {
+        let mut names: Vec<ServerName> = settings.config.servers.iter().map(|server| server.name.clone()).collect();
+        let there = match &settings.config.database {
+            DatabaseSettings::Sqlite(path) => path.exists(),
+            DatabaseSettings::Postgres { .. } => true,
+        };
+        if there {
+            let house = Self::existing(settings).await?;
+            let rows = house.store.servers().await.map_err(|error| database(&house.config, error))?;
+            names.extend(rows.into_iter().map(|row| row.name));
+        }
+        if names.is_empty() {
+            names.extend(ServerName::parse(portcullis_gateway::feed::SAMPLE));
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// A failure of the database in this house's words.
+    pub fn failed(&self, error: StoreError) -> Failure {
+        database(&self.config, error)
+    }
+}
+
+impl Record {
+    /// Closes the journal when nothing was done after all.
+    pub async fn close(self) {
+        // Nothing was changed, so nothing is missing; the next writer repairs whatever is left open.
+        let _ = self.journal.stop().await;
+    }
+
+    /// Writes down what was done, by whoever runs this command, and closes the journal.
+    pub async fn write(self, event: Event) -> Result<()> {
+        let event = event.by(Actor { name: Some(NODE.into()), ..Actor::default() });
+        self.journal.append(event).await.map_err(|error| unrecorded(&error))?;
+        self.journal.stop().await.map_err(|error| unrecorded(&error))?;
+        let head = self.journal.head().seq;
+        let mut indexer = Indexer::new(self.store, &self.config.data.join("journal"), NODE);
+        // The index can be made again from the journal at any time; that it lags is no failure of this command.
+        if let Err(error) = indexer.run_once(Some(head)).await {
+            crate::output::note(format_args!("note: the event is in the journal, but not in the index yet: {error}"));
+        }
+        Ok(())
+    }
+}
+
+/// The keys of this deployment.
+fn keys(config: &Config, rng: &SystemRng) -> Result<Keys> {
+    let keys = match &config.root_key {
+        Some(text) => Keys::from_text(text),
+        None => Keys::open_or_create(&config.data.join("root.key"), rng),
+    };
+    keys.map_err(|error: KeyError| Failure::new(error.to_string()))
+}
+
+/// Makes a directory that only its owner may enter.
+pub fn make_directory(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        Failure::new(format!("the directory {} cannot be made: {error}", path.display()))
+            .help("choose another one with --data DIR, or `data:` in the settings")
+    })
+}
+
+/// A failure of the database: what, where, what to do.
+pub fn database(config: &Config, error: StoreError) -> Failure {
+    let place = match &config.database {
+        DatabaseSettings::Sqlite(path) => path.display().to_string(),
+        DatabaseSettings::Postgres { .. } => "PostgreSQL".to_owned(),
+    };
+    let help = match &error {
+        StoreError::Unavailable(_) => "check `database` and `data` in the settings: portcullis config show --origin",
+        _ => "",
+    };
+    Failure { help: (!help.is_empty()).then(|| help.to_owned()), ..Failure::new(format!("{place}: {error}")) }
+}
+
+fn unrecorded(error: &JournalError) -> Failure {
+    Failure::new(format!("this could not be written to the audit trail: {error}"))
+        .help("what cannot be recorded is not done; free the journal and run the command again")
+}

@@ -1,0 +1,66 @@
+//! What goes to the terminal: coloured there, plain in a pipe, foreign text made harmless.
+
+use std::{fmt, io::Write};
+
+use anstyle::{AnsiColor, Style};
+use portcullis_base::printable;
+
+use crate::failure::Failure;
+
+pub const BOLD: Style = Style::new().bold();
+pub const DIM: Style = Style::new().dimmed();
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const BAD: Style = AnsiColor::Red.on_default();
+pub const LINK: Style = AnsiColor::Cyan.on_default();
+
+/// Writes one line to standard output. A reader that went away is no failure of ours.
+pub fn line(text: impl fmt::Display) {
+    let _ = writeln!(anstream::stdout().lock(), "{text}");
+}
+
+/// Writes text as it is to standard output, without another line end.
+pub fn raw(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes one line for people to standard error.
+pub fn note(text: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Writes a failure to standard error.
+pub fn failure(failure: &Failure) {
+    note(format_args!("{BAD}{BOLD}error{BOLD:#}{BAD:#}: {}", failure.what));
+    for help in failure.help.iter().flat_map(|help| help.lines()) {
+        note(format_args!("  {help}"));
+    }
+}
+
+/// Text in a style.
+pub fn styled(style: Style, text: impl fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A JSON value on one line, for scripts.
+pub fn json(value: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout().lock(), "{value}");
+}
+
+/// A table: columns as wide as their widest cell, the last one as long as it is.
+pub fn table(head: &[&str], rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell, 120)).collect()).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let join = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    line(styled(BOLD, join(head.to_vec())));
+    for row in &rows {
+        line(join(row.iter().map(String::as_str).collect()));
+    }
+}
