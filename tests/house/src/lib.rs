@@ -1,1 +1,5 @@
-//! Holds no code: the tests of the whole house are in `tests/`.
+//! What the tests of the whole house are made of: a gateway on real sockets, a person with a browser, a client.
+
+pub mod gateway;
+pub mod http;
+pub mod person;
