@@ -1,0 +1,205 @@
+"""The person at the browser, without a browser: signs in and consents through the real pages.
+
+Run as a browser (`BROWSER="python person.py"`), it is handed an authorization URL, fills in every form it meets as a
+person would, and follows the redirects until it has delivered the answer to the client's loopback address.
+
+Cookies are kept by hand because the gateway's are `Secure` with the `__Host-` prefix, which browsers accept from
+loopback over plain HTTP and Python's cookie jar does not.
+"""
+
+import http.client
+import os
+import sys
+import threading
+import time
+from html.parser import HTMLParser
+from urllib.parse import urlencode, urljoin, urlsplit
+
+MOST_STEPS = 12
+
+
+class Form:
+    """One HTML form: where it goes and what it would send."""
+
+    def __init__(self, attributes):
+        self.action = attributes.get("action", "")
+        self.method = attributes.get("method", "get").lower()
+        self.fields = []
+        self.buttons = []
+        self.inputs = []
+
+
+class Forms(HTMLParser):
+    """Collects the forms of a page, with the values a browser would submit unasked."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.forms = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            self.forms.append(Form(attributes))
+            return
+        if not self.forms or "name" not in attributes:
+            return
+        form, name, value = self.forms[-1], attributes["name"], attributes.get("value", "")
+        kind = attributes.get("type", "submit" if tag == "button" else "text").lower()
+        if tag == "button" or (tag == "input" and kind == "submit"):
+            form.buttons.append((name, value))
+        elif tag == "input":
+            form.inputs.append(name)
+            ticked = kind not in ("checkbox", "radio") or "checked" in attributes
+            if ticked:
+                form.fields.append((name, value or ("on" if kind == "checkbox" else "")))
+
+
+class Person:
+    """Somebody with a name, a password and a browser of their own."""
+
+    def __init__(self, name, password, decision="approve"):
+        self.name = name
+        self.password = password
+        self.decision = decision
+        self.cookies = {}
+        self.visited = []
+
+    def open(self, url):
+        """Follows an authorization URL to its end; gives the last URL and the page shown there."""
+        home = origin(url)
+        response = self.request("GET", url, home)
+        for _ in range(MOST_STEPS):
+            if response.location:
+                target = urljoin(response.url, response.location)
+                if origin(target) != home:
+                    return self.deliver(target)
+                response = self.request("GET", target, home, referrer=response.url)
+                continue
+            form = next((form for form in Forms(response.page).forms if self.can_fill(form)), None)
+            if form is None:
+                raise PageError(f"no form to go on with at {response.url} (HTTP {response.status}):\n{response.page[:2000]}")
+            response = self.submit(response, form, home)
+        raise PageError(f"still no answer after {MOST_STEPS} steps: {self.visited}")
+
+    def can_fill(self, form):
+        """Signing in, or deciding; a sign-out button in the header is neither."""
+        return "password" in form.inputs or any(name == "decision" for name, _ in form.buttons)
+
+    def submit(self, response, form, home):
+        values = dict(form.fields)
+        if "password" in form.inputs:
+            values |= {"name": self.name, "password": self.password}
+        else:
+            values["decision"] = self.decision
+        action = urljoin(response.url, form.action)
+        if form.method != "post":
+            raise PageError(f"the form at {response.url} would send secrets in a URL")
+        return self.request("POST", action, home, referrer=response.url, body=urlencode(values))
+
+    def request(self, method, url, home, referrer=None, body=None):
+        """One request with the headers by which a browser tells a navigation from a script."""
+        headers = {
+            "Accept": "text/html,application/xhtml+xml",
+            "Sec-Fetch-Dest": "document",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Site": "same-origin" if referrer else "none",
+            "Sec-Fetch-User": "?1",
+            "Upgrade-Insecure-Requests": "1",
+            "User-Agent": "Mozilla/5.0 (a person)",
+        }
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if referrer:
+            headers["Referer"] = referrer
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Origin"] = home
+        self.visited.append(f"{method} {url.split('?')[0]}")
+        response = fetch(method, url, headers, body)
+        for cookie in response.cookies:
+            self.keep(cookie)
+        if response.status >= 400 and not Forms(response.page).forms:
+            raise PageError(f"{method} {url} answered {response.status}:\n{response.page[:2000]}")
+        return response
+
+    def keep(self, cookie):
+        parts = [part.strip() for part in cookie.split(";")]
+        name, _, value = parts[0].partition("=")
+        attributes = {part.lower() for part in parts[1:]}
+        if name.startswith("__Host-") and not ("secure" in attributes and "path=/" in attributes):
+            raise PageError(f"a browser would refuse this cookie: {cookie}")
+        if "max-age=0" in attributes:
+            self.cookies.pop(name, None)
+        else:
+            self.cookies[name] = value
+
+    def deliver(self, url):
+        """Takes the answer to the client, which listens on loopback and may not be ready yet."""
+        self.visited.append(f"GET {url.split('?')[0]}")
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                response = fetch("GET", url, {"Accept": "text/html", "User-Agent": "Mozilla/5.0 (a person)"})
+                return url, response.page
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+
+class PageError(Exception):
+    """A page did not offer what a person needs to go on."""
+
+
+class Response:
+    """What a browser would show, or where it would go."""
+
+    def __init__(self, url, response):
+        self.url = url
+        self.status = response.status
+        self.location = response.getheader("location")
+        self.cookies = response.headers.get_all("set-cookie") or []
+        self.page = response.read().decode("utf-8", "replace")
+
+
+def fetch(method, url, headers, body=None):
+    parts = urlsplit(url)
+    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise PageError(f"sent to a stranger: {url}")
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    try:
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target or "/", body=body, headers=headers)
+        return Response(url, connection.getresponse())
+    finally:
+        connection.close()
+
+
+def origin(url):
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def open_in_background(person, url):
+    """Opens a URL as a browser window would: beside what the caller goes on doing."""
+    thread = threading.Thread(target=person.open, args=(url,), daemon=True)
+    thread.start()
+    return thread
+
+
+def main():
+    person = Person(os.environ["PERSON_NAME"], os.environ["PERSON_PASSWORD"])
+    log = os.environ.get("PERSON_LOG", os.devnull)
+    with open(log, "a", encoding="utf-8") as transcript:
+        try:
+            person.open(sys.argv[-1])
+        except Exception as error:  # the client cannot show it, so the transcript must
+            transcript.write(f"{error}\n")
+            raise
+        finally:
+            transcript.writelines(f"{step}\n" for step in person.visited)
+
+
+if __name__ == "__main__":
+    main()

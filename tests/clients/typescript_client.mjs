@@ -1,0 +1,96 @@
+// What both TypeScript clients share: options, a provider that keeps everything in memory, the loopback address for the
+// authorization answer, and the steps list → call → token expires → call.
+
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+export function parseOptions() {
+    const text = { type: 'string' };
+    const { values } = parseArgs({
+        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text }
+    });
+    return values;
+}
+
+/** Where the SDK keeps tokens and its registration, for one run; the browser is whatever BROWSER says. */
+class Memory {
+    constructor(options) {
+        this.redirectUrl = `http://127.0.0.1:${options['callback-port']}/callback`;
+        this.clientMetadataUrl = options['metadata-url'];
+        this.clientMetadata = {
+            client_name: 'TypeScript SDK',
+            redirect_uris: [this.redirectUrl],
+            grant_types: ['authorization_code', 'refresh_token'],
+            response_types: ['code'],
+            token_endpoint_auth_method: 'none'
+        };
+        this.kept = {};
+        this.sentState = randomUUID();
+    }
+
+    state = () => this.sentState;
+    clientInformation = () => this.kept.client;
+    saveClientInformation = client => void (this.kept.client = client);
+    tokens = () => this.kept.tokens;
+    saveTokens = tokens => void (this.kept.tokens = tokens);
+    codeVerifier = () => this.kept.verifier;
+    saveCodeVerifier = verifier => void (this.kept.verifier = verifier);
+    discoveryState = () => this.kept.discovery;
+    saveDiscoveryState = discovery => void (this.kept.discovery = discovery);
+
+    redirectToAuthorization(url) {
+        const [program, ...args] = process.env.BROWSER.split(' ');
+        spawn(program, [...args, url.href], { stdio: ['ignore', 2, 2] });
+    }
+}
+
+function listen(port) {
+    return new Promise((resolve, reject) => {
+        const server = createServer((req, res) => {
+            const answer = new URL(req.url, 'http://127.0.0.1').searchParams;
+            res.end('done');
+            server.close();
+            resolve(answer);
+        }).listen(Number(port), '127.0.0.1');
+        server.on('error', reject);
+        server.unref();
+    });
+}
+
+/** Connects; on the 401 waits for the person, redeems the code and connects once more, as the SDKs' guides say. */
+export async function connect(options, { make, finish, revisionOf, UnauthorizedError }) {
+    const provider = new Memory(options);
+    const answered = listen(options['callback-port']);
+    const first = make(provider);
+    try {
+        await first.client.connect(first.transport);
+        throw new Error('the server let an anonymous client in');
+    } catch (error) {
+        if (!(error instanceof UnauthorizedError) && !(error.cause instanceof UnauthorizedError)) throw error;
+    }
+    const keepAlive = setInterval(() => {}, 1000);
+    const answer = await answered;
+    clearInterval(keepAlive);
+    if (answer.get('state') !== provider.sentState) throw new Error('state came back changed');
+    if (!answer.get('code')) throw new Error(`authorization failed: ${answer}`);
+    await finish(first.transport, answer);
+    const second = make(provider);
+    await second.client.connect(second.transport);
+    return { ...second, revision: revisionOf(second.client, second.transport) };
+}
+
+export async function use({ client, transport, revision }, options) {
+    const { tools } = await client.listTools();
+    const answers = [];
+    for (const pause of [0, Number(options.pause)]) {
+        await sleep(pause * 1000);
+        const result = await client.callTool({ name: options.tool, arguments: JSON.parse(options.arguments) });
+        answers.push(result.content.filter(block => block.type === 'text').map(block => block.text).join(' '));
+    }
+    console.log(JSON.stringify({ tools: tools.map(tool => tool.name), answers, revision }));
+    await transport.terminateSession?.().catch(() => {});
+    await client.close();
+}

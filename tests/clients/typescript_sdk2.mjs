@@ -1,0 +1,19 @@
+// The official TypeScript SDK 2 client, unchanged: `--mode auto` probes and falls back, `--mode 2026-07-28` is pinned.
+// Same steps and same output as python_sdk.py.
+
+import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+
+import { connect, parseOptions, use } from './typescript_client.mjs';
+
+const options = parseOptions();
+const mode = ['auto', 'legacy'].includes(options.mode) ? options.mode : { pin: options.mode };
+const sdk = {
+    make: authProvider => ({
+        client: new Client({ name: 'typescript-sdk-2', version: '1.0.0' }, { versionNegotiation: { mode } }),
+        transport: new StreamableHTTPClientTransport(new URL(options.url), { authProvider })
+    }),
+    finish: (transport, answer) => transport.finishAuth(answer),
+    revisionOf: client => client.getNegotiatedProtocolVersion(),
+    UnauthorizedError
+};
+await use(await connect(options, sdk), options);
