@@ -1,1 +1,88 @@
-fn main() {}
+//! Measures what the gate costs: the same calls direct to an upstream, through nginx as a plain reverse proxy, and through
+//! Portcullis with token, policy and audit on, in one run on one machine.
+//!
+//! The numbers that count are ratios between rows of one run; absolute numbers belong to the machine. Run it with
+//! `cargo run --release -p portcullis-bench -- run`. It is not part of the tests.
+
+mod http;
+mod load;
+mod report;
+mod sessions;
+mod targets;
+mod upstream;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Benchmark of the data path: direct, nginx, Portcullis")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything and print the ratios.
+    Run(Run),
+    /// The fast upstream (started by `run` as a process of its own).
+    Upstream {
+        /// Where to listen.
+        listen: SocketAddr,
+    },
+}
+
+/// What `run` measures.
+#[derive(clap::Args)]
+struct Run {
+    /// The gateway's binary.
+    #[arg(long, default_value = "target/release/portcullis")]
+    portcullis: PathBuf,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often each measurement is repeated; the median is reported.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Numbers of keep-alive connections.
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+    concurrency: Vec<usize>,
+    /// Numbers of open sessions, each with its event stream, for the memory measurement.
+    #[arg(long, value_delimiter = ',', default_value = "1000,5000")]
+    sessions: Vec<usize>,
+    /// Where to write all numbers.
+    #[arg(long, default_value = "target/benchmark.json")]
+    json: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match Arguments::parse().command {
+        Command::Run(run) => runtime.block_on(measure(run)),
+        Command::Upstream { listen } => runtime.block_on(upstream::serve(listen)),
+    }
+}
+
+async fn measure(run: Run) -> Result<()> {
+    let quiet = report::quietness()?;
+    let house = targets::House::start(&run.portcullis).await?;
+    let mut report = report::Report::new(quiet, house.idle_memory()?);
+    for &connections in &run.concurrency {
+        for target in house.targets() {
+            load::run(target, connections, Duration::from_secs(1)).await?;
+        }
+        for _ in 0..run.rounds {
+            for target in house.targets() {
+                report.add(load::run(target, connections, Duration::from_secs(run.seconds)).await?);
+            }
+        }
+        report::progress(connections);
+    }
+    for &count in &run.sessions {
+        report.sessions(sessions::open(&house, count).await?);
+    }
+    report.print();
+    report.write(&run.json)
+}
