@@ -10,6 +10,7 @@ use portcullis_gateway::{
     outbound::{DialError, Dialer, Reach},
     upstream::{DiscoverError, Discovery, Limits, Location, Upstream, UpstreamError, UpstreamUrl},
 };
+use portcullis_oauth::grant::RevokedWhy;
 use portcullis_store::ServerRow;
 use serde_json::json;
 
@@ -103,9 +104,19 @@ pub async fn unprotect(name: &str, settings: &Settings) -> Result<()> {
             return Err(house.failed(error));
         }
     }
+    // spec: T-34: a server that comes to stand under this name later is another one, for which nobody consented.
+    let resource = format!("{}/mcp/{name}", settings.public_url());
+    let ended = match house.store.revoke_grants_at(&resource, RevokedWhy::ServerRemoved, now).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            record.close().await;
+            return Err(house.failed(error));
+        }
+    };
     let event = Event::new(Kind::ServerRemoved, now)
         .on(Target { server: Some(name.clone()), ..Target::default() })
-        .outcome(Outcome::Success);
+        .outcome(Outcome::Success)
+        .number("grants_ended", ended.len() as i64);
     record.write(event).await?;
     line(format_args!("{} {name} is no longer served; tokens for it are worth nothing now", styled(GOOD, "✓")));
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicI64};
 
 use arc_swap::ArcSwap;
-use portcullis_base::{Clock, GrantId, Rng, SessionId, Timestamp};
+use portcullis_base::{Clock, Rng, SessionId, Timestamp};
 use portcullis_mcp::{scan, sse};
 use portcullis_oauth::jwks::KeySet;
 use portcullis_store::{Store, StoreError};
@@ -53,11 +53,6 @@ pub struct App {
 }
 
 impl App {
-    /// Ends a grant here at once; other nodes learn it from the change feed. spec: AS-89
-    pub fn forget_grants(&self, grants: impl IntoIterator<Item = GrantId>) {
-        self.ended.end_grants(grants, self.clock.now());
-    }
-
     /// Whether the database answers.
     pub async fn is_ready(&self) -> Result<(), StoreError> {
         self.store.ping().await

@@ -160,7 +160,8 @@ impl Store {
         })
     }
 
-    /// Ends every living grant at an endpoint, such as that of a server that was removed; which ones.
+    /// Ends every living grant at an endpoint, such as that of a server that was removed; which ones. Whoever used it is
+    /// asked again: another server may come to stand under the same name.
     pub async fn revoke_grants_at(
         &self,
         resource: &str,
@@ -168,7 +169,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<GrantId>, StoreError> {
         let which = GrantsOf::Resource(resource);
-        transact!(self.db, |tx| revoke_grants(tx, &which, why, now).await)
+        transact!(self.db, |tx| {
+            tx.execute(
+                "delete from consents where (person, client) in (select person, client from grants where resource = $1)",
+                &params![resource],
+            )
+            .await?;
+            revoke_grants(tx, &which, why, now).await
+        })
     }
 
     /// The revoked grants whose access tokens could still be alive: what a node loads when it starts, after reading
