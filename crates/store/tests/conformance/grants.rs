@@ -15,7 +15,7 @@ on_both!(
     revoked_grants_stay_in_the_feed_while_tokens_live,
     consent_is_remembered_for_exactly_what_it_was,
     person_who_takes_back_is_asked_again,
-    removed_server_ends_its_grants,
+    removed_server_ends_its_grants_and_is_asked_about_again,
 );
 
 async fn approved_grant_comes_back_whole(given: &Given) {
@@ -150,12 +150,23 @@ async fn person_who_takes_back_is_asked_again(given: &Given) {
     }
 }
 
-async fn removed_server_ends_its_grants(given: &Given) {
+/// spec: T-34
+async fn removed_server_ends_its_grants_and_is_asked_about_again(given: &Given) {
     let ada = given.person("ada").await;
-    let grant = given.granted("grt_1", &ada.id, "c").await;
+    let grant = grant("grt_1", &ada.id, "c");
+    let key = consent(&grant, "document");
+    let approval = Approval {
+        transaction: "t",
+        transaction_expires_at: after(HOUR),
+        grant: &grant,
+        code: &code("grt_1", &grant),
+        remember: Some(&key),
+    };
+    given.approve(&approval, NOW).await.unwrap();
     assert!(given.revoke_grants_at("http://other/mcp/x", RevokedWhy::ServerRemoved, NOW).await.unwrap().is_empty());
     let ended = given.revoke_grants_at(RESOURCE, RevokedWhy::ServerRemoved, NOW).await.unwrap();
     assert_eq!(ended, std::slice::from_ref(&grant.id));
     assert!(given.is_revoked(&grant).await);
+    assert!(!given.is_consent_remembered(&key).await.unwrap());
     assert_eq!(given.changes_since(0).await.unwrap().pop().unwrap().key, "grt_1");
 }
