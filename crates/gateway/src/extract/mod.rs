@@ -1,6 +1,6 @@
 //! What a request has proved, as extractors: a handler that takes [`LoggedIn`] cannot be reached by anybody else.
 //!
-//! - [`LoggedIn`], [`Admin`]: a browser session of ours, by its cookie.
+//! - [`LoggedIn`]: a browser session of ours, by its cookie.
 //! - [`SignedForm`]: a form of one of our own pages, sent by the session that it was made for.
 //! - [`SameOriginForm`]: the same for pages that come before sign-in.
 //! - [`ClientForm`]: an OAuth client with its form, authenticated as its registration demands.
@@ -17,5 +17,5 @@ pub use client::ClientForm;
 pub use cookie::{SESSION_COOKIE, clear_session_cookie, session_cookie};
 pub use form::{SameOriginForm, SignedForm, form_token_matches, same_origin};
 pub use origin::under_public_url;
-pub use session::{Admin, LoggedIn, Session};
+pub use session::{LoggedIn, Session};
 pub use source::{Source, address_of, calls_not_too_often, pages_not_too_often};

@@ -36,9 +36,6 @@ pub struct LoggedIn {
     pub source: Source,
 }
 
-/// A person who is signed in and administers this gateway.
-pub struct Admin(pub LoggedIn);
-
 impl Session {
     /// The session whose cookie holds `secret`.
     pub fn of(secret: &Secret) -> Self {
@@ -114,18 +111,5 @@ impl OptionalFromRequestParts<Arc<App>> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, PageError> {
         Self::find(parts, app).await
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Admin {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let who = <LoggedIn as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
-        match who.person.admin_at {
-            Some(_) => Ok(Self(who)),
-            // Whoever may not know of it gets what there is for a wrong address.
-            None => Err(PageError::not_found().into_response()),
-        }
     }
 }

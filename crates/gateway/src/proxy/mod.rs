@@ -76,11 +76,6 @@ impl Proxy {
         Self { parts, tokens, calls, crowd }
     }
 
-    /// Forgets which tokens were verified: a signing key is no longer trusted.
-    pub fn forget_tokens(&self) {
-        self.tokens.forget();
-    }
-
     /// Serves one request to `/mcp/{name}` from a client at `address`.
     pub async fn serve<B>(&self, request: Request<B>, address: Option<IpAddr>) -> Response<Answer>
     where

@@ -21,10 +21,6 @@ impl Tokens {
     pub(super) fn new(most: usize) -> Self {
         Self(Cache::new(most))
     }
-
-    pub(super) fn forget(&self) {
-        self.0.clear();
-    }
 }
 
 /// The endpoint that is called: its own protected resource (RS-32: named by the settings, never by the request).
