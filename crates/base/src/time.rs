@@ -29,6 +29,11 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
     }
 
+    /// From the `Date` header of an HTTP message, such as `Mon, 23 Nov 2026 02:13:20 GMT`.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::parse(text).ok().map(|moment| Self(moment.timestamp().as_millisecond()))
+    }
+
     /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -102,6 +107,9 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-11-23T02:13:20.123Z");
         assert_eq!(Timestamp::parse("2026-11-23T03:13:20.123+01:00"), Some(moment));
         assert_eq!(Timestamp::parse("yesterday"), None);
+        let http = Timestamp::parse_http_date("Mon, 23 Nov 2026 02:13:20 GMT");
+        assert_eq!(http, Some(Timestamp::from_secs(1_795_400_000)));
+        assert_eq!(Timestamp::parse_http_date("Mon, 23 Nov"), None);
         assert_eq!(Timestamp::from_millis(i64::MAX).plus(Duration::from_secs(1)).as_millis(), i64::MAX);
         assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(-1).as_secs(), -1);

@@ -42,6 +42,10 @@ pub struct AccessClaims {
     pub id: String,
     /// `gid`: the grant it dies with.
     pub grant: GrantId,
+    /// `auth_time`: when the person last proved who they are, if that is known.
+    pub authenticated_at: Option<Timestamp>,
+    /// `acr`: how surely.
+    pub acr: Option<String>,
 }
 
 /// Why a token was not accepted: for the log. The caller learns only that it was not.
@@ -88,6 +92,10 @@ struct Wire<'a> {
     exp: i64,
     jti: &'a str,
     gid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
 }
 
 impl AccessClaims {
@@ -105,6 +113,8 @@ impl AccessClaims {
             expires_at: now.plus(lifetime.min(MAX_LIFETIME)).min(Timestamp::from_secs(grant.expires_at.as_secs())),
             id: token::<16>(rng),
             grant: grant.id.clone(),
+            authenticated_at: grant.authenticated_at.map(|at| Timestamp::from_secs(at.as_secs())),
+            acr: grant.acr.clone(),
         }
     }
 
@@ -128,6 +138,9 @@ impl AccessClaims {
             exp: self.expires_at.as_secs(),
             jti: &self.id,
             gid: self.grant.as_str(),
+            // spec: RFC9068#2.2.1: how and when the person authenticated, for rules that ask for a fresh sign-in.
+            auth_time: self.authenticated_at.map(Timestamp::as_secs),
+            acr: self.acr.as_deref(),
         };
         jwt::sign(key, TYPE, &wire)
     }
@@ -164,6 +177,7 @@ impl AccessClaims {
         if expires_at.since(issued_at) > MAX_LIFETIME {
             return Err(TokenRejection::Lifetime);
         }
+        let authenticated_at = if claims.has("auth_time") { Some(moment("auth_time")?) } else { None };
         Ok(Self {
             person: PersonId::new(text("sub")?),
             audience: text("aud")?.to_owned(),
@@ -173,6 +187,8 @@ impl AccessClaims {
             expires_at,
             id: text("jti")?.to_owned(),
             grant: GrantId::new(text("gid")?),
+            authenticated_at,
+            acr: claims.text("acr").map(str::to_owned),
         })
     }
 

@@ -102,6 +102,32 @@ impl Denied {
     }
 }
 
+/// How a person has to have signed in for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fresh<'a> {
+    /// How long ago at most, in seconds.
+    pub max_age: Option<u64>,
+    /// In one of these ways; empty: in any.
+    pub acr_values: &'a [&'a str],
+}
+
+/// The `WWW-Authenticate` value of the answer, with status 401, to a good token whose person did not sign in as `wanted`.
+///
+/// spec: RFC9470#3.
+pub fn step_up_challenge(resource_metadata: &str, wanted: &Fresh<'_>) -> String {
+    let mut out = String::from("Bearer ");
+    parameter(&mut out, "error", "insufficient_user_authentication");
+    parameter(&mut out, "error_description", "a more recent or stronger sign-in is required");
+    if !wanted.acr_values.is_empty() {
+        parameter(&mut out, "acr_values", &wanted.acr_values.join(" "));
+    }
+    if let Some(seconds) = wanted.max_age {
+        parameter(&mut out, "max_age", &seconds.to_string());
+    }
+    parameter(&mut out, "resource_metadata", resource_metadata);
+    out
+}
+
 /// spec: RS-33, RFC9110#5.6.4: a quoted string, with `"` and `\` escaped and nothing outside printable ASCII.
 fn parameter(out: &mut String, name: &str, value: &str) {
     let separator = if out.ends_with(' ') { "" } else { ", " };

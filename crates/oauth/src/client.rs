@@ -57,6 +57,8 @@ pub enum ClientKind {
     Registered,
     /// Its identifier is the URL of its metadata document.
     Document,
+    /// It is a service account, made by an administrator.
+    Service,
 }
 
 impl ClientKind {
@@ -66,12 +68,14 @@ impl ClientKind {
             Self::Configured => "configured",
             Self::Registered => "registered",
             Self::Document => "document",
+            Self::Service => "service",
         }
     }
 
     /// Reads [`ClientKind::as_str`] back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Configured, Self::Registered, Self::Document].into_iter().find(|kind| kind.as_str() == text)
+        let all = [Self::Configured, Self::Registered, Self::Document, Self::Service];
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -114,6 +118,11 @@ pub enum GrantType {
     AuthorizationCode,
     /// `refresh_token`.
     RefreshToken,
+    /// `client_credentials`.
+    ClientCredentials,
+    /// An assertion of somebody we trust (RFC 7523).
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
+    JwtBearer,
 }
 
 /// The one response type we have.

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     client::{AuthMethod, Client},
     error::{TokenError, TokenErrorCode},
-    jwks::PublicKeys,
+    jwks::{Algorithm, PublicKeys},
     jwt::{Claims, Unverified},
     parameters::{self, Parameters},
 };
@@ -65,6 +65,12 @@ pub struct SpentAssertion {
 }
 
 impl SpentAssertion {
+    /// The assertion `jti` of `issuer` in one of the uses that are kept apart by `kind`.
+    pub(crate) fn new(kind: &str, issuer: &str, jti: &str, expires_at: Timestamp) -> Self {
+        let name = Digest::of(format!("{}:{issuer}{jti}", issuer.len()).as_bytes());
+        Self { id: format!("{kind}:{name}"), expires_at }
+    }
+
     /// The answer when it was spent before.
     ///
     /// spec: AS-63, RFC7523#3: "The authorization server MAY ensure that JWTs are not replayed".
@@ -149,6 +155,10 @@ fn judge_assertion(assertion: &str, client: &Client, context: &Context<'_>) -> O
     if !matches!(unverified.typ.as_deref(), None | Some("JWT" | "client-authentication+jwt")) {
         return None;
     }
+    // spec: RFC8725#3.1: the algorithms that metadata offers, not all that we could verify.
+    if !Algorithm::CLIENTS.contains(&unverified.algorithm) {
+        return None;
+    }
     let own = client.metadata.jwks.as_ref().and_then(|set| PublicKeys::from_value(set).ok());
     let keys = own.as_ref().or(context.fetched_keys)?;
     let key = keys.find(unverified.kid.as_deref(), unverified.algorithm)?;
@@ -178,8 +188,7 @@ fn judge_claims(claims: &Claims, client: &Client, context: &Context<'_>) -> Opti
         }
     }
     let jti = claims.text("jti").filter(|jti| jti.len() <= MAX_JTI_BYTES)?;
-    let name = Digest::of(format!("{}:{id}{jti}", id.len()).as_bytes());
-    Some(SpentAssertion { id: format!("assertion:{name}"), expires_at: remembered_until })
+    Some(SpentAssertion::new("assertion", id, jti, remembered_until))
 }
 
 /// spec: RFC6749#2.3.1: "The client identifier is encoded using the "application/x-www-form-urlencoded" encoding".

@@ -24,6 +24,12 @@ pub struct Grant {
     pub created_at: Timestamp,
     /// The absolute end, however often it is refreshed.
     pub expires_at: Timestamp,
+    /// When the person last proved who they are, if that is known.
+    pub authenticated_at: Option<Timestamp>,
+    /// How surely, in the words of who asked them.
+    pub acr: Option<String>,
+    /// The browser session in which it was approved: its public name, not the cookie.
+    pub session: Option<String>,
     /// Set when it ended early.
     pub revoked: Option<Revoked>,
 }
@@ -64,10 +70,20 @@ pub enum RevokedWhy {
     ClientRemoved,
     /// The server is gone.
     ServerRemoved,
+    /// The person left, and everything of theirs was ended.
+    Offboarded,
+    /// The identity provider said that the person signed out.
+    SignedOutAtProvider,
+    /// The identity provider no longer vouches for the person.
+    IdentityEnded,
+    /// The browser session it was approved in was ended.
+    SessionEnded,
+    /// The access key it stood for was taken back.
+    AccessKeyRevoked,
 }
 
 impl RevokedWhy {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 13] = [
         Self::CodeReplayed,
         Self::RefreshReplayed,
         Self::Client,
@@ -76,6 +92,11 @@ impl RevokedWhy {
         Self::PersonDisabled,
         Self::ClientRemoved,
         Self::ServerRemoved,
+        Self::Offboarded,
+        Self::SignedOutAtProvider,
+        Self::IdentityEnded,
+        Self::SessionEnded,
+        Self::AccessKeyRevoked,
     ];
 
     /// The text for storage and records.
@@ -89,6 +110,11 @@ impl RevokedWhy {
             Self::PersonDisabled => "person_disabled",
             Self::ClientRemoved => "client_removed",
             Self::ServerRemoved => "server_removed",
+            Self::Offboarded => "offboarded",
+            Self::SignedOutAtProvider => "signed_out_at_provider",
+            Self::IdentityEnded => "identity_ended",
+            Self::SessionEnded => "session_ended",
+            Self::AccessKeyRevoked => "access_key_revoked",
         }
     }
 

@@ -7,8 +7,9 @@ use portcullis_base::{Digest, Timestamp};
 use ring::{
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, KeyPair,
-        RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ED25519, EcdsaKeyPair,
+        KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+        RSA_PSS_2048_8192_SHA256, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
     },
 };
 use serde::Serialize;
@@ -16,10 +17,12 @@ use serde_json::{Map, Value, json};
 
 use crate::json;
 
-/// The largest JWK set that is read, and the most keys one may have.
+/// The largest JWK set of a client that is read, the largest of an identity provider, and the most keys one may have.
 ///
 /// spec: T-38.
 pub const MAX_SET_BYTES: usize = 64 * 1024;
+/// See [`MAX_SET_BYTES`].
+pub const MAX_PROVIDER_SET_BYTES: usize = 256 * 1024;
 const MAX_SET_KEYS: usize = 64;
 
 /// The signature algorithms we know: all asymmetric.
@@ -31,6 +34,14 @@ pub enum Algorithm {
     Rs256,
     /// Ed25519.
     EdDsa,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
 }
 
 /// Why a key or a set of keys is not usable.
@@ -60,6 +71,8 @@ pub enum KeyError {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     kid: Option<String>,
+    algorithm: Algorithm,
+    issuer: Option<String>,
     material: Material,
 }
 
@@ -67,6 +80,8 @@ pub struct PublicKey {
 enum Material {
     /// Uncompressed point.
     P256([u8; 65]),
+    /// Uncompressed point.
+    P384([u8; 97]),
     Ed25519([u8; 32]),
     Rsa {
         n: Vec<u8>,
@@ -74,7 +89,7 @@ enum Material {
     },
 }
 
-/// Keys somebody published: a client's.
+/// Keys somebody published: a client's, or those of an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKeys(Vec<PublicKey>);
 
@@ -109,8 +124,11 @@ pub struct KeySetDocument {
 }
 
 impl Algorithm {
+    /// All that we can verify.
+    pub const ALL: [Self; 7] =
+        [Self::Es256, Self::EdDsa, Self::Rs256, Self::Es384, Self::Rs384, Self::Rs512, Self::Ps256];
     /// What we take from clients, in the order in which metadata lists them.
-    pub const ALL: [Self; 3] = [Self::Es256, Self::EdDsa, Self::Rs256];
+    pub const CLIENTS: [Self; 3] = [Self::Es256, Self::EdDsa, Self::Rs256];
 
     /// The registered value.
     pub const fn as_str(self) -> &'static str {
@@ -118,6 +136,10 @@ impl Algorithm {
             Self::Es256 => "ES256",
             Self::Rs256 => "RS256",
             Self::EdDsa => "EdDSA",
+            Self::Es384 => "ES384",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
         }
     }
 
@@ -136,15 +158,20 @@ impl PublicKey {
             return Err(KeyError::Private);
         }
         let bytes = |name| text(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or(KeyError::Malformed);
-        let fixed = |name| -> Result<[u8; 32], KeyError> { bytes(name)?.try_into().map_err(|_| KeyError::Malformed) };
         let material = match (text("kty").ok_or(KeyError::Malformed)?, text("crv")) {
             ("EC", Some("P-256")) => {
                 let mut point = [4; 65];
-                point[1..33].copy_from_slice(&fixed("x")?);
-                point[33..].copy_from_slice(&fixed("y")?);
+                point[1..33].copy_from_slice(&fixed::<32>(bytes("x")?)?);
+                point[33..].copy_from_slice(&fixed::<32>(bytes("y")?)?);
                 Material::P256(point)
             }
-            ("OKP", Some("Ed25519")) => Material::Ed25519(fixed("x")?),
+            ("EC", Some("P-384")) => {
+                let mut point = [4; 97];
+                point[1..49].copy_from_slice(&fixed::<48>(bytes("x")?)?);
+                point[49..].copy_from_slice(&fixed::<48>(bytes("y")?)?);
+                Material::P384(point)
+            }
+            ("OKP", Some("Ed25519")) => Material::Ed25519(fixed(bytes("x")?)?),
             ("RSA", _) => {
                 let strip =
                     |bytes: Vec<u8>| bytes.iter().position(|b| *b != 0).map_or(Vec::new(), |at| bytes[at..].to_vec());
@@ -158,20 +185,30 @@ impl PublicKey {
             ("oct", _) => return Err(KeyError::Private),
             _ => return Err(KeyError::Unsupported),
         };
-        let key = Self { kid: text("kid").map(str::to_owned), material };
         // spec: RFC7517#4.2, RFC7517#4.4: a key that says what it is for is for nothing else.
-        let for_signatures = text("use").is_none_or(|usage| usage == "sig");
-        let for_algorithm = text("alg").is_none_or(|alg| alg == key.algorithm().as_str());
-        if for_signatures && for_algorithm { Ok(key) } else { Err(KeyError::Unsupported) }
+        if text("use").is_some_and(|usage| usage != "sig") {
+            return Err(KeyError::Unsupported);
+        }
+        // spec: RFC8725#3.1: one key, one algorithm. A key that names none has the usual one of its kind.
+        let algorithm = match text("alg") {
+            None => material.algorithms()[0],
+            Some(alg) => {
+                let named = material.algorithms().iter().find(|algorithm| algorithm.as_str() == alg);
+                *named.ok_or(KeyError::Unsupported)?
+            }
+        };
+        let (kid, issuer) = (text("kid").map(str::to_owned), text("issuer").map(str::to_owned));
+        Ok(Self { kid, algorithm, issuer, material })
     }
 
     /// The one algorithm this key is used with.
     pub const fn algorithm(&self) -> Algorithm {
-        match self.material {
-            Material::P256(_) => Algorithm::Es256,
-            Material::Ed25519(_) => Algorithm::EdDsa,
-            Material::Rsa { .. } => Algorithm::Rs256,
-        }
+        self.algorithm
+    }
+
+    /// Whose tokens it signs, where a set that several issuers share says so.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// Its name, if it has one.
@@ -185,9 +222,12 @@ impl PublicKey {
             Material::P256(point) => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature).is_ok()
             }
+            Material::P384(point) => {
+                UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).verify(message, signature).is_ok()
+            }
             Material::Ed25519(point) => UnparsedPublicKey::new(&ED25519, point).verify(message, signature).is_ok(),
             Material::Rsa { n, e } => {
-                RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
+                RsaPublicKeyComponents { n, e }.verify(rsa_parameters(self.algorithm), message, signature).is_ok()
             }
         }
     }
@@ -216,16 +256,53 @@ impl PublicKey {
             Material::P256(point) => {
                 json!({ "crv": "P-256", "kty": "EC", "x": b64(&point[1..33]), "y": b64(&point[33..]) })
             }
+            Material::P384(point) => {
+                json!({ "crv": "P-384", "kty": "EC", "x": b64(&point[1..49]), "y": b64(&point[49..]) })
+            }
             Material::Ed25519(point) => json!({ "crv": "Ed25519", "kty": "OKP", "x": b64(point) }),
             Material::Rsa { n, e } => json!({ "e": b64(e), "kty": "RSA", "n": b64(n) }),
         }
     }
 }
 
+impl Material {
+    /// The algorithms that such a key can be for, the usual one first.
+    const fn algorithms(&self) -> &'static [Algorithm] {
+        match self {
+            Self::P256(_) => &[Algorithm::Es256],
+            Self::P384(_) => &[Algorithm::Es384],
+            Self::Ed25519(_) => &[Algorithm::EdDsa],
+            Self::Rsa { .. } => &[Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512, Algorithm::Ps256],
+        }
+    }
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> &'static RsaParameters {
+    match algorithm {
+        Algorithm::Rs384 => &RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::Rs512 => &RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
+        _ => &RSA_PKCS1_2048_8192_SHA256,
+    }
+}
+
+fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], KeyError> {
+    bytes.try_into().map_err(|_| KeyError::Malformed)
+}
+
 impl PublicKeys {
-    /// Reads a fetched JWK set.
+    /// Reads a client's fetched JWK set.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
-        if bytes.len() > MAX_SET_BYTES {
+        Self::parse_within(bytes, MAX_SET_BYTES)
+    }
+
+    /// Reads the fetched JWK set of an identity provider, which may bring certificates along.
+    pub fn parse_provider(bytes: &[u8]) -> Result<Self, KeyError> {
+        Self::parse_within(bytes, MAX_PROVIDER_SET_BYTES)
+    }
+
+    fn parse_within(bytes: &[u8], limit: usize) -> Result<Self, KeyError> {
+        if bytes.len() > limit {
             return Err(KeyError::TooLarge);
         }
         Self::from_members(&json::object(bytes).ok_or(KeyError::Malformed)?)
@@ -259,6 +336,16 @@ impl PublicKeys {
         self.0.is_empty()
     }
 
+    /// Whether a key of that name is among them.
+    pub fn has(&self, kid: &str) -> bool {
+        self.0.iter().any(|key| key.kid() == Some(kid))
+    }
+
+    /// The algorithms that the keys are for.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL.into_iter().filter(|algorithm| self.0.iter().any(|key| key.algorithm() == *algorithm))
+    }
+
     /// The key of that exact name and algorithm; without a name, the only key of that algorithm.
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&PublicKey> {
         let mut fitting =
@@ -281,7 +368,8 @@ impl SigningKey {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
             .map_err(|_| KeyError::Damaged)?;
         let point = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Damaged)?;
-        let mut public = PublicKey { kid: None, material: Material::P256(point) };
+        let material = Material::P256(point);
+        let mut public = PublicKey { kid: None, algorithm: Algorithm::Es256, issuer: None, material };
         let kid = public.thumbprint().to_base64url();
         public.kid = Some(kid.clone());
         Ok(Self { kid, pair, public, random })

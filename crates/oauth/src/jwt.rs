@@ -14,11 +14,18 @@ use crate::{
 ///
 /// spec: T-37: at most 8 KiB.
 pub const MAX_BYTES: usize = 8 * 1024;
+/// The same for ID tokens, which may name every group of a person and never come from a caller.
+pub const MAX_ID_TOKEN_BYTES: usize = 16 * 1024;
+
+/// What the type of a token may begin with.
+const APPLICATION: &str = "application/";
+/// Header members that bring a key along or change what the token means.
+const KEY_OR_MEANING: [&str; 9] = ["jwk", "jku", "x5c", "x5u", "crit", "b64", "zip", "enc", "cty"];
 
 /// Why a text is not a token that we can verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    /// More than [`MAX_BYTES`].
+    /// More than [`MAX_BYTES`], or [`MAX_ID_TOKEN_BYTES`].
     #[error("the token is too long")]
     TooLong,
     /// Not three parts of base64url with JSON objects in the first two, or a member twice.
@@ -52,9 +59,21 @@ pub struct Unverified<'a> {
 pub struct Claims(Map<String, Value>);
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart.
+    /// Takes a token apart that is ours or that a client of ours made.
     pub fn split(token: &'a str) -> Result<Self, JwtError> {
-        if token.len() > MAX_BYTES {
+        // spec: T-37, RFC7515#4.1.11: `jwk`, `jku`, `x5u`, `x5c`, `crit`, `b64`, `zip`, `enc` and whatever else: refused.
+        Self::parts(token, MAX_BYTES, |_| false)
+    }
+
+    /// Takes a token of at most `limit` bytes apart that somebody else's authorization server made.
+    pub fn split_foreign(token: &'a str, limit: usize) -> Result<Self, JwtError> {
+        // spec: T-37, RFC7515#4: what is not understood is ignored, such as a thumbprint; what brings a key along, or would
+        // change how the token is to be read, is refused.
+        Self::parts(token, limit, |name| !KEY_OR_MEANING.contains(&name))
+    }
+
+    fn parts(token: &'a str, limit: usize, ignored: fn(&str) -> bool) -> Result<Self, JwtError> {
+        if token.len() > limit {
             return Err(JwtError::TooLong);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
@@ -70,13 +89,27 @@ impl<'a> Unverified<'a> {
             None => Ok(None),
         };
         let (alg, typ, kid) = (text("alg")?.ok_or(JwtError::Malformed)?, text("typ")?, text("kid")?);
-        // spec: T-37, RFC7515#4.1.11: `jwk`, `jku`, `x5u`, `x5c`, `crit`, `b64`, `zip`, `enc` and whatever else: refused.
-        if !header.is_empty() {
+        if !header.keys().all(|name| ignored(name)) {
             return Err(JwtError::Header);
         }
         // spec: T-37, RFC8725#3.1: never `none`, never a symmetric algorithm.
         let algorithm = Algorithm::parse(&alg).ok_or(JwtError::Algorithm)?;
         Ok(Self { algorithm, typ, kid, claims, signed, signature: part(signature)? })
+    }
+
+    /// Whether it is of this type.
+    ///
+    /// spec: RFC7515#4.1.9: a media type, whose case does not matter, and "RECOMMENDED that "application/" be omitted".
+    pub(crate) fn is_a(&self, typ: &str) -> bool {
+        let Some(named) = self.typ.as_deref() else { return false };
+        let prefixed =
+            named.split_at_checked(APPLICATION.len()).filter(|(kind, _)| kind.eq_ignore_ascii_case(APPLICATION));
+        prefixed.map_or(named, |(_, rest)| rest).eq_ignore_ascii_case(typ)
+    }
+
+    /// Whether it names no type, or only that it is a JWT.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.typ.is_none() || self.is_a("JWT")
     }
 
     /// A claim before anything is proven: only to find out whose key to ask.
@@ -113,6 +146,21 @@ impl Claims {
     /// Whether a claim is there at all.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// What an introspection endpoint told instead of a token.
+    pub(crate) const fn told(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
+    /// All of them.
+    pub const fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// All of them, to keep.
+    pub fn into_members(self) -> Map<String, Value> {
+        self.0
     }
 
     /// The audiences: one text or a list of texts; `None` if it is neither.

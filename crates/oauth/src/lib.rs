@@ -1,4 +1,5 @@
-//! OAuth 2.1 as pure law: the authorization server and the resource server toward MCP clients.
+//! OAuth 2.1 as pure law: the authorization server and the resource server toward MCP clients, and the relying party
+//! toward identity providers.
 //!
 //! Promises: no file, socket, environment, clock or randomness is touched here. Facts, the time and every random value
 //! are arguments; what comes back is a decision, a document or a refusal with its registered code. Deciding twice on the
@@ -8,24 +9,29 @@
 //! objects, and any way to get a token without an audience.
 
 pub mod access;
+pub mod assertion;
 pub mod authorize;
 pub mod bearer;
 pub mod client;
 pub mod client_auth;
 pub mod consent;
 pub mod error;
+pub mod external;
 pub mod grant;
 pub mod introspection;
 pub mod jwks;
 pub mod jwt;
+pub mod machine;
 pub mod metadata;
 pub mod parameters;
 pub mod pkce;
 pub mod redirect;
 pub mod registration;
+pub mod relying;
 pub mod resource;
 pub mod revocation;
 pub mod scope;
 pub mod token;
 
+mod claim;
 mod json;

@@ -28,6 +28,9 @@ pub const OPENID_METADATA: &str = "/.well-known/openid-configuration";
 /// RFC 9728.
 pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
+/// The profile of the assertion grant that an ID-JAG is.
+const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
+
 /// What the documents depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -37,6 +40,12 @@ pub struct Settings {
     pub registration: Switch,
     /// Whether a client may be identified by the URL of its metadata document.
     pub documents: Switch,
+    /// Whether there are service accounts and the like, which need no person.
+    pub client_credentials: Switch,
+    /// Whether an identity provider is trusted to say which client one of its people may use.
+    pub id_jag: Switch,
+    /// Whether a platform is trusted to say what its programs are.
+    pub workloads: Switch,
 }
 
 /// Something an administrator can turn off.
@@ -62,7 +71,9 @@ pub struct AuthorizationServer {
     scopes_supported: Vec<String>,
     response_types_supported: [ResponseType; 1],
     response_modes_supported: [&'static str; 1],
-    grant_types_supported: [GrantType; 2],
+    grant_types_supported: Vec<GrantType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_grant_profiles_supported: Option<[&'static str; 1]>,
     token_endpoint_auth_methods_supported: [AuthMethod; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
     revocation_endpoint_auth_methods_supported: [AuthMethod; 4],
@@ -88,7 +99,8 @@ pub struct OpenIdServer {
 pub struct ProtectedResource {
     resource: String,
     authorization_servers: [String; 1],
-    scopes_supported: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes_supported: Option<Vec<String>>,
     bearer_methods_supported: [&'static str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<String>,
@@ -109,7 +121,7 @@ impl AuthorizationServer {
     ///
     /// spec: AS-10, RFC8414#2.
     pub fn new(settings: &Settings) -> Self {
-        let algorithms = Algorithm::ALL.map(Algorithm::as_str);
+        let algorithms = Algorithm::CLIENTS.map(Algorithm::as_str);
         Self {
             // spec: AS-8.
             issuer: settings.issuer.clone(),
@@ -126,8 +138,10 @@ impl AuthorizationServer {
             // spec: AS-2: neither implicit nor password.
             response_types_supported: [ResponseType::Code],
             response_modes_supported: ["query"],
-            grant_types_supported: [GrantType::AuthorizationCode, GrantType::RefreshToken],
-            // spec: AS-61.
+            grant_types_supported: grant_types(settings),
+            // spec: AS-171: if and only if it is accepted.
+            authorization_grant_profiles_supported: (settings.id_jag == Switch::On).then_some([ID_JAG_PROFILE]),
+            // spec: AS-61, AS-161.
             token_endpoint_auth_methods_supported: Self::METHODS,
             token_endpoint_auth_signing_alg_values_supported: algorithms,
             revocation_endpoint_auth_methods_supported: Self::METHODS,
@@ -167,11 +181,36 @@ impl ProtectedResource {
             // spec: RS-3, AS-22.
             authorization_servers: [settings.issuer.clone()],
             // spec: RS-5, RS-6, RS-7: what basic use needs, without `offline_access`.
-            scopes_supported: texts(&Scopes::endpoint()),
+            scopes_supported: Some(texts(&Scopes::endpoint())),
             bearer_methods_supported: ["header"],
             resource_name: name.map(str::to_owned),
         }
     }
+
+    /// The document of an endpoint whose tokens are those of another authorization server.
+    ///
+    /// spec: RS-3, RS-21: that one and no other. Its scopes are its own, so none are named.
+    pub fn external(issuer: &str, resource: &str, name: Option<&str>) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            authorization_servers: [issuer.to_owned()],
+            scopes_supported: None,
+            bearer_methods_supported: ["header"],
+            resource_name: name.map(str::to_owned),
+        }
+    }
+}
+
+/// spec: AS-161, AS-171, AS-182: what is accepted, and nothing else.
+fn grant_types(settings: &Settings) -> Vec<GrantType> {
+    let mut all = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
+    if settings.client_credentials == Switch::On {
+        all.push(GrantType::ClientCredentials);
+    }
+    if settings.id_jag == Switch::On || settings.workloads == Switch::On {
+        all.push(GrantType::JwtBearer);
+    }
+    all
 }
 
 /// Where the metadata of the endpoint at `resource` is.

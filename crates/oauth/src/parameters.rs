@@ -2,6 +2,12 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use crate::{
+    error::{TokenError, TokenErrorCode},
+    resource,
+    scope::{ScopeError, Scopes},
+};
+
 /// The longest query or form that is read.
 pub const MAX_BYTES: usize = 8 * 1024;
 /// The one parameter that may come more than once (RFC 8707 §2).
@@ -57,6 +63,18 @@ impl Parameters {
     /// Every value of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(held, _)| held == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `scope` of a token request, if it was sent.
+    pub(crate) fn scopes(&self) -> Result<Option<Scopes>, TokenError> {
+        let malformed = |error: ScopeError| TokenError::new(TokenErrorCode::InvalidScope, error.to_string());
+        self.get("scope").map(|text| Scopes::parse(text).map_err(malformed)).transpose()
+    }
+
+    /// `resource` of a token request in canonical form, if it was sent.
+    pub(crate) fn resource(&self) -> Result<Option<String>, TokenError> {
+        resource::only(self.all("resource"))
+            .map_err(|error| TokenError::new(TokenErrorCode::InvalidTarget, error.text()))
     }
 
     /// An owned value.

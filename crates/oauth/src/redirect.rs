@@ -210,6 +210,18 @@ pub fn with_query(uri: &str, pairs: &[(&str, &str)]) -> String {
     out
 }
 
+/// `pairs` as a form.
+pub(crate) fn form(pairs: &[(&str, &str)]) -> String {
+    with_query("?", pairs).split_off(1)
+}
+
+/// `text` as part of a form.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    encode(&mut out, text);
+    out
+}
+
 /// Everything but the unreserved characters as `%XX`: read alike by form and by URI decoders.
 fn encode(out: &mut String, text: &str) {
     for byte in text.bytes() {

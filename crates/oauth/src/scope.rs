@@ -64,6 +64,15 @@ impl Scopes {
         self.0.iter().chain(&other.0).cloned().collect()
     }
 
+    /// What both sets allow: each scope of either that the other has or implies.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let shared = |scope: &&Arc<str>| {
+            let one = Self(vec![Arc::clone(scope)]);
+            self.satisfies(&one) && other.satisfies(&one)
+        };
+        self.0.iter().chain(&other.0).filter(shared).cloned().collect()
+    }
+
     /// The set without one scope.
     pub fn without(&self, scope: &str) -> Self {
         self.0.iter().filter(|held| &***held != scope).cloned().collect()

@@ -11,8 +11,8 @@ use crate::{
     client::Client,
     error::{TokenError, TokenErrorCode},
     grant::{Code, Grant, RefreshToken, RevokedWhy},
+    machine::{AssertionRequest, JWT_BEARER, MachineRequest},
     parameters::Parameters,
-    resource,
     scope::{OFFLINE_ACCESS, Scopes},
 };
 
@@ -28,6 +28,10 @@ pub enum TokenRequest {
     Redeem(Redemption),
     /// `grant_type=refresh_token`.
     Refresh(RefreshRequest),
+    /// `grant_type=client_credentials`.
+    ClientCredentials(MachineRequest),
+    /// `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer`.
+    JwtBearer(AssertionRequest),
 }
 
 /// A code and what its redeemer knows.
@@ -175,8 +179,7 @@ impl std::fmt::Debug for RefreshRequest {
 impl TokenRequest {
     /// Reads the form of an authenticated client.
     pub fn parse(form: &Parameters, client: &Client) -> Result<Self, TokenError> {
-        let resource = resource::only(form.all("resource"))
-            .map_err(|error| TokenError::new(TokenErrorCode::InvalidTarget, error.text()))?;
+        let resource = form.resource()?;
         let may_refresh = client.may_refresh(&Scopes::none());
         match form.get("grant_type") {
             Some("authorization_code") => Ok(Self::Redeem(Redemption {
@@ -191,15 +194,11 @@ impl TokenRequest {
                 client: client.id.clone(),
                 may_refresh,
                 token: form.take("refresh_token").ok_or_else(|| missing("refresh_token is required"))?,
-                scopes: match form.get("scope") {
-                    Some(text) => Some(
-                        Scopes::parse(text)
-                            .map_err(|error| TokenError::new(TokenErrorCode::InvalidScope, error.to_string()))?,
-                    ),
-                    None => None,
-                },
+                scopes: form.scopes()?,
                 resource,
             })),
+            Some("client_credentials") => Ok(Self::ClientCredentials(MachineRequest::parse(form)?)),
+            Some(JWT_BEARER) => Ok(Self::JwtBearer(AssertionRequest::parse(form)?)),
             // spec: AS-2, AS-72: neither `password` nor anything else.
             Some(_) => Err(TokenError::new(TokenErrorCode::UnsupportedGrantType, "this grant_type is not supported")),
             None => Err(missing("grant_type is required")),

@@ -66,6 +66,25 @@ fn minted_token_is_what_rfc_9068_describes() {
     assert_eq!(accept(&token, &keys, WIKI, NOW), Ok(claims()));
 }
 
+// spec: RFC9068#2.2.1
+#[test]
+fn sign_in_goes_along_where_it_is_known() {
+    let keys = key_set();
+    let sure = Grant { authenticated_at: Some(later(5)), acr: Some("mfa".into()), ..grant() };
+    let claims = AccessClaims::of(&sure, &sure.scopes, later(9), Duration::from_mins(1), &SeededRng::new(1));
+    let token = claims.sign(ISSUER, keys.current(NOW).unwrap()).unwrap();
+    let read = accept(&token, &keys, WIKI, later(9)).unwrap();
+    assert_eq!((read.authenticated_at, read.acr.as_deref()), (Some(later(5)), Some("mfa")));
+    let unknown = self::claims().sign(ISSUER, keys.current(NOW).unwrap()).unwrap();
+    let read = accept(&unknown, &keys, WIKI, NOW).unwrap();
+    assert_eq!((read.authenticated_at, read.acr), (None, None));
+    let header = json!({ "typ": "at+jwt", "alg": "ES256", "kid": kid(&keys) }).to_string();
+    let mut wire = wire();
+    wire["auth_time"] = json!("yesterday");
+    let forged = forge(&keys, &header, &wire.to_string());
+    assert_eq!(accept(&forged, &keys, WIKI, NOW), Err(TokenRejection::Claim("auth_time")));
+}
+
 // spec: AS-70
 #[test]
 fn lifetime_is_capped_and_never_outlives_the_grant() {

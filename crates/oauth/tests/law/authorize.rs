@@ -1,7 +1,10 @@
 //! The authorization request.
 
+use std::time::Duration;
+
+use portcullis_base::Timestamp;
 use portcullis_oauth::{
-    authorize::{AuthorizeRequest, Checked, PageError, Refusal, Visitor, may_bounce},
+    authorize::{AuthorizeRequest, Began, Checked, PageError, Refusal, SignInDemand, SignInFacts, Visitor, may_bounce},
     client::{Client, ClientKind, GrantType},
     error::AuthorizeCode,
     parameters::ParametersError,
@@ -65,6 +68,32 @@ fn good_request_is_read_as_it_was_meant() {
     assert!(check(&with("prompt", "login consent"), &public_client()).unwrap().wants_consent);
     let kept: Checked = serde_json::from_str(&serde_json::to_string(&checked).unwrap()).unwrap();
     assert_eq!(kept, checked);
+}
+
+// spec: RFC9470#5
+#[test]
+fn a_sign_in_is_as_fresh_and_as_strong_as_the_client_demands() {
+    let demand = |name, value| check(&with(name, value), &public_client()).unwrap().sign_in;
+    assert!(check(&GOOD, &public_client()).unwrap().sign_in.is_empty());
+    assert_eq!(demand("prompt", "login").max_age, Some(Duration::ZERO));
+    assert_eq!(demand("acr_values", "phr  phrh").acr, ["phr", "phrh"]);
+    assert_eq!(redirected(&with("max_age", "-1")), AuthorizeCode::InvalidRequest);
+
+    let asked_at = Timestamp::from_secs(1_800_000_000);
+    let met = |demand: &SignInDemand, age: u64, acr, began| {
+        let authenticated_at = asked_at.minus(Duration::from_secs(age));
+        demand.is_met(&SignInFacts { authenticated_at, acr, began }, asked_at)
+    };
+    let recent = demand("max_age", "600");
+    assert!(met(&recent, 600, None, Began::Before));
+    assert!(!met(&recent, 661, None, Began::Before));
+    let again = demand("prompt", "login");
+    assert!(!met(&again, 0, None, Began::Before), "the same session is no new sign-in, whatever the clock says");
+    assert!(met(&again, 0, None, Began::Since));
+    assert!(!met(&again, 61, None, Began::Since), "a new session from an old sign-in at the provider");
+    let strong = demand("acr_values", "phr phrh");
+    assert!(met(&strong, 9_999, Some("phrh"), Began::Before));
+    assert!(!met(&strong, 0, Some("pwd"), Began::Since) && !met(&strong, 0, None, Began::Since));
 }
 
 // spec: AS-30, AS-31, AS-32, T-10, RFC7636#4.2, RFC7636#4.3

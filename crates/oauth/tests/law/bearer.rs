@@ -1,7 +1,7 @@
 //! Bearer tokens on the wire.
 
 use portcullis_oauth::{
-    bearer::{Denied, extract},
+    bearer::{Denied, Fresh, extract, step_up_challenge},
     metadata::resource_metadata_url,
     scope::Scopes,
 };
@@ -77,6 +77,25 @@ fn one_challenge_names_every_scope_the_operation_needs() {
     assert_eq!(Denied::InsufficientScope.status(), 403);
     assert!(text.contains("error=\"insufficient_scope\""), "{text}");
     assert!(text.contains("scope=\"mcp:read mcp:call\""), "{text}");
+}
+
+// spec: RFC9470#3
+#[test]
+fn sign_in_that_is_too_old_or_too_weak_is_asked_for_by_name() {
+    let metadata = "https://gw.example/.well-known/oauth-protected-resource/mcp/wiki";
+    let both = Fresh { max_age: Some(900), acr_values: &["mfa", "hw\"k"] };
+    assert_eq!(
+        step_up_challenge(metadata, &both),
+        format!(
+            "Bearer error=\"insufficient_user_authentication\", \
+             error_description=\"a more recent or stronger sign-in is required\", \
+             acr_values=\"mfa hw\\\"k\", max_age=\"900\", resource_metadata=\"{metadata}\""
+        )
+    );
+    let age = step_up_challenge(metadata, &Fresh { max_age: Some(0), acr_values: &[] });
+    assert!(age.contains("max_age=\"0\"") && !age.contains("acr_values"), "{age}");
+    let acr = step_up_challenge(metadata, &Fresh { max_age: None, acr_values: &["mfa"] });
+    assert!(acr.contains("acr_values=\"mfa\"") && !acr.contains("max_age"), "{acr}");
 }
 
 // spec: RS-33, RFC9110#5.6.4

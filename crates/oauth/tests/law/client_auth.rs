@@ -6,12 +6,15 @@ use portcullis_oauth::{
     client::{AuthMethod, Client, ClientMetadata},
     client_auth::{ASSERTION_TYPE, Authenticated, Context, Credentials, SpentAssertion, keys_to_fetch},
     error::{TokenError, TokenErrorCode},
-    jwks::{PublicKeys, SigningKey},
+    jwks::{Algorithm, PublicKeys, SigningKey},
     jwt,
 };
 use serde_json::{Value, json};
 
-use crate::world::{ISSUER, NOW, SECRET, client, client_with, encoded, form, later, public_client, signing_key};
+use crate::{
+    foreign::P384,
+    world::{ISSUER, NOW, SECRET, client, client_with, encoded, form, later, public_client, signing_key},
+};
 
 const TOKEN_ENDPOINT: &str = "https://gw.example/oauth/token";
 
@@ -67,6 +70,20 @@ fn assertion(key: &SigningKey, claims: &Value) -> String {
 
 fn assert_with(text: &str, client: &Client) -> Result<Authenticated, TokenError> {
     attempt(&[], &[("client_assertion_type", ASSERTION_TYPE), ("client_assertion", text)], client)
+}
+
+// spec: RFC8725#3.1
+#[test]
+fn algorithms_that_are_not_offered_are_not_taken() {
+    let key = P384::new();
+    let metadata = ClientMetadata {
+        token_endpoint_auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(json!({ "keys": [key.jwk()] })),
+        ..public_client().metadata
+    };
+    let refused = assert_with(&key.sign(&claims()), &client("app", metadata));
+    assert_eq!(code(refused), Some(TokenErrorCode::InvalidClient));
+    assert!(!Algorithm::CLIENTS.contains(&Algorithm::Es384) && Algorithm::ALL.contains(&Algorithm::Es384));
 }
 
 // spec: AS-61, AS-64, T-22

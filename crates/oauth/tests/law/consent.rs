@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use portcullis_base::{ClientId, Digest, PersonId};
 use portcullis_oauth::{
-    authorize::Checked,
+    authorize::{Checked, SignInDemand},
     consent::{ConsentKey, may_remember, may_skip},
     pkce::Challenge,
 };
@@ -20,6 +20,7 @@ fn request() -> Checked {
         state: None,
         challenge: Challenge::parse(CHALLENGE).unwrap(),
         wants_consent: false,
+        sign_in: SignInDemand::default(),
     }
 }
 

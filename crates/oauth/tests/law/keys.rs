@@ -7,7 +7,10 @@ use portcullis_oauth::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{random, signing_key};
+use crate::{
+    foreign::P384,
+    world::{random, signing_key},
+};
 
 const RSA_N: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
 
@@ -86,8 +89,11 @@ fn keys_of_another_kind_or_purpose_are_not_taken() {
     assert_eq!(with(p256(), "alg", "ES256"), None);
     assert_eq!(with(p256(), "use", "enc"), Some(KeyError::Unsupported));
     assert_eq!(with(p256(), "alg", "ES384"), Some(KeyError::Unsupported));
-    assert_eq!(with(rsa(), "alg", "PS256"), Some(KeyError::Unsupported));
-    assert_eq!(with(p256(), "crv", "P-384"), Some(KeyError::Unsupported));
+    assert_eq!(with(rsa(), "alg", "PS256"), None);
+    assert_eq!(with(rsa(), "alg", "ES256"), Some(KeyError::Unsupported));
+    assert_eq!(with(rsa(), "alg", "HS256"), Some(KeyError::Unsupported));
+    assert_eq!(with(p256(), "crv", "P-384"), Some(KeyError::Malformed));
+    assert_eq!(with(p256(), "crv", "P-521"), Some(KeyError::Unsupported));
     assert_eq!(with(ed25519(), "crv", "X25519"), Some(KeyError::Unsupported));
     assert_eq!(with(p256(), "x", "AAAA"), Some(KeyError::Malformed));
     assert_eq!(with(p256(), "y", "not base64!"), Some(KeyError::Malformed));
@@ -97,6 +103,61 @@ fn keys_of_another_kind_or_purpose_are_not_taken() {
     assert_eq!(with(rsa(), "n", &URL_SAFE_NO_PAD.encode(zeroes)), Some(KeyError::Unsupported), "padded short key");
     assert_eq!(with(rsa(), "e", ""), Some(KeyError::Unsupported));
     assert_eq!(key(&json!({})), Err(KeyError::Malformed));
+}
+
+// spec: RFC8725#3.1, T-37
+#[test]
+fn key_has_one_algorithm_which_its_set_names() {
+    // Signed with a key made for this test and thrown away.
+    let n = "2Mj0sp7iuRe5SCd7mxcp5A-6lcls1VsoOnZl0jq9ErWSoKcZ4OYxFqXuvkPgspmo-_QrCSjbIAlC-UJ4XOJGvia2boZ2mR5WsTVbW7NMQ4iAJIHlzAtfSDouRY5WQjs-Erk2IxeksqBuFbuIf32tXNRQ7WayJ4jGczbWfssZ2rnKCaB9jPhlB9C2eonJSmVgnRs4n1d3WBXxAUevi3uOzrvEnmMU_07yScC9oHuKA20MX_dPsQPVN2p8upGUorY327x08gU3YaP19T4CHDVDoCCvLElKixOXyB3FZW2sikNhYy4pFEEZV8oF_dz7oGCbBU7236I15-g9Lk8rj413Bw";
+    let rs384 = "eyJhbGciOiJSUzM4NCJ9.eyJpc3MiOiJqb2UifQ.USDZ7TXMgzNoyuRwkQg9lrW2Nb8XalZP7XE9mPaP31NabQVr72Fnyhj3dxSXn-7Ix0WEGNLp1x39CW-zzhlOOj4JVMpcYvN1fQyg0OLsAXQxvDUrTT22kfk8dwDrEGwZvSoFoUd-nkRKCmFHfqJYqa8KTp0rkYbjx5lpan-8-pB5050xRF1FYwYHYPU4mKfemLaKijLXOtu0IGe1yXTVCyyoawmMjdMdd83-MQYdRQ2k6JN0WiFPuLAjGYw6RvuZ6CHZlgndl6zq-57xBr2bDC9-j7ii16MSCJdJuQe5Usl0pN2Z3cHlLh6NpyvkNW1tf9M5IIbVt6ifJ8TfDvUb4g";
+    let rs512 = "eyJhbGciOiJSUzUxMiJ9.eyJpc3MiOiJqb2UifQ.AiW0lpCa9Tf3p6ly0yRhGM4P-_2rHqpwZRvGLpRzwxkElglUkn2JusxeOID89M2UiXPnA1K6ERxKpa5W9PD-yLgCI1mgkK3mqVkZqi4bRBmZhD0qbRJ4HFx4zDPUjNCGVPU50GQwfUDjkYj5J1dNOq-1FkM5UpNu3rsA21wW--kMyqXb4jYeIzUTnhB-G388qbwpiQREFPF1jdJbFmIzPjPKMWeMYcR47--qAhva-0qCiL7mQdZ9lOtc9vuhEXGrxDAm_rPfEdsov5efOTxNbDpeTQxzznd3YIAcmfoswwArHskGIM2FcUP7wONeKfDvJrAMouPj6g0pPyk399WYGg";
+    let ps256 = "eyJhbGciOiJQUzI1NiJ9.eyJpc3MiOiJqb2UifQ.nkROrXt6J2ba38tWE2ZzEcxErVvhqjIpvv5BFecYglNEhnRUnDoytpWinBK-jd9fPae7e9W9fOYu7tREhSgbFl9d234XFn8OObl0cjpqtXcFqRiq82Gea9ba-LWI7buXf52jroipU8nxPUgbRBEP_EItFiOIE4RNEz_vwo0L8MwaZsoCY1vgmwlOkzQEms19dZxJrSfj5AjavM6qLMr-AhgyrGTxRYmfBxiYzm4wDkxvXCjnyaLmdXQxTgkaHef3EgPKx15J3qjlD5bytwgcCzM8gGppIdDgnVYsybWDb1Kk4jvEd83dGXq6AcDHDCCBzxw5X-XvL932Icw_5PcfHg";
+    let tokens = [("RS384", rs384), ("RS512", rs512), ("PS256", ps256)];
+    for named in [None, Some("RS256"), Some("RS384"), Some("RS512"), Some("PS256")] {
+        let mut jwk = json!({ "kty": "RSA", "n": n, "e": "AQAB" });
+        if let Some(named) = named {
+            jwk["alg"] = named.into();
+        }
+        let key = key(&jwk).unwrap();
+        assert_eq!(key.algorithm().as_str(), named.unwrap_or("RS256"), "the usual one if none is named");
+        for (algorithm, token) in tokens {
+            let verified = Unverified::split(token).unwrap().verify(&key);
+            assert_eq!(verified.is_ok(), named == Some(algorithm), "{algorithm} with a key for {named:?}");
+        }
+    }
+    // The same signature under another name is another claim.
+    let mut key_ps256 = json!({ "kty": "RSA", "n": n, "e": "AQAB", "alg": "PS256" });
+    let (_, rest) = rs384.split_once('.').unwrap();
+    let renamed = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(r#"{"alg":"PS256"}"#));
+    assert!(Unverified::split(&renamed).unwrap().verify(&key(&key_ps256).unwrap()).is_err());
+    key_ps256["use"] = "enc".into();
+    assert_eq!(key(&key_ps256), Err(KeyError::Unsupported));
+}
+
+// spec: RFC8725#3.1
+#[test]
+fn signatures_on_p384_verify() {
+    let signer = P384::new();
+    let token = signer.sign(&json!({}));
+    let key = key(&signer.jwk()).unwrap();
+    assert!(Unverified::split(&token).unwrap().verify(&key).is_ok());
+    let es256 = token.replacen("eyJhbGciOiJFUzM4NCJ9", &URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#), 1);
+    assert!(Unverified::split(&es256).unwrap().verify(&key).is_err());
+    assert_eq!(key.to_jwk()["crv"], "P-384");
+}
+
+// spec: T-38
+#[test]
+fn provider_may_bring_more_than_a_client_but_not_anything() {
+    let mut certified = p256();
+    certified["x5c"] = json!(["A".repeat(100_000)]);
+    let set = json!({ "keys": [certified] }).to_string();
+    assert_eq!(PublicKeys::parse(set.as_bytes()), Err(KeyError::TooLarge));
+    assert!(PublicKeys::parse_provider(set.as_bytes()).is_ok());
+    assert_eq!(PublicKeys::parse_provider(&vec![b' '; 256 * 1024 + 1]), Err(KeyError::TooLarge));
+    let many = json!({ "keys": vec![p256(); 65] }).to_string();
+    assert_eq!(PublicKeys::parse_provider(many.as_bytes()), Err(KeyError::TooLarge));
 }
 
 // spec: T-38, RFC7517#5

@@ -8,14 +8,21 @@ use serde_json::{Value, json};
 use crate::world::{ISSUER, WIKI};
 
 fn settings(switch: Switch) -> Settings {
-    Settings { issuer: ISSUER.into(), registration: switch, documents: switch }
+    Settings {
+        issuer: ISSUER.into(),
+        registration: switch,
+        documents: switch,
+        client_credentials: switch,
+        id_jag: switch,
+        workloads: switch,
+    }
 }
 
 fn server(switch: Switch) -> Value {
     serde_json::to_value(AuthorizationServer::new(&settings(switch))).unwrap()
 }
 
-// spec: AS-2, AS-8, AS-10, AS-11, AS-12, AS-15, AS-16, AS-61, AS-90, RFC8414#2, RFC9207#3
+// spec: AS-2, AS-8, AS-10, AS-11, AS-12, AS-15, AS-16, AS-61, AS-161, AS-171, AS-90, RFC8414#2, RFC9207#3
 #[test]
 fn server_document_says_what_there_is() {
     let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
@@ -31,7 +38,13 @@ fn server_document_says_what_there_is() {
         "scopes_supported": ["mcp:read", "mcp:call", "offline_access"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        ],
+        "authorization_grant_profiles_supported": ["urn:ietf:params:oauth:grant-profile:id-jag"],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
@@ -51,6 +64,40 @@ fn what_is_switched_off_is_not_advertised() {
     let document = server(Switch::Off);
     assert!(document.get("registration_endpoint").is_none());
     assert_eq!(document["client_id_metadata_document_supported"], false);
+    assert!(document.get("authorization_grant_profiles_supported").is_none());
+    assert_eq!(document["grant_types_supported"], json!(["authorization_code", "refresh_token"]));
+}
+
+// spec: AS-161, AS-171, AS-182
+#[test]
+fn grants_of_machines_are_advertised_one_by_one() {
+    const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    let of = |settings: &Settings| serde_json::to_value(AuthorizationServer::new(settings)).unwrap();
+    let grants = |document: &Value| document["grant_types_supported"].as_array().unwrap()[2..].to_vec();
+    let off = settings(Switch::Off);
+    let credentials = of(&Settings { client_credentials: Switch::On, ..off.clone() });
+    assert_eq!(grants(&credentials), ["client_credentials"]);
+    let workloads = of(&Settings { workloads: Switch::On, ..off.clone() });
+    assert_eq!(grants(&workloads), [JWT_BEARER]);
+    assert!(workloads.get("authorization_grant_profiles_supported").is_none());
+    let id_jag = of(&Settings { id_jag: Switch::On, ..off });
+    assert_eq!(grants(&id_jag), [JWT_BEARER]);
+    assert_eq!(id_jag["authorization_grant_profiles_supported"][0], "urn:ietf:params:oauth:grant-profile:id-jag");
+}
+
+// spec: RS-3, RS-21
+#[test]
+fn endpoint_with_another_authorization_server_names_that_one_only() {
+    let document = ProtectedResource::external("https://login.example.com", WIKI, Some("Wiki"));
+    assert_eq!(
+        serde_json::to_value(document).unwrap(),
+        json!({
+            "resource": WIKI,
+            "authorization_servers": ["https://login.example.com"],
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Wiki",
+        })
+    );
 }
 
 // spec: AS-6, AS-7

@@ -85,6 +85,9 @@ impl Pair {
                 redirect_uri: checked.redirect_uri,
                 created_at: now,
                 expires_at: now.plus(self.policy.absolute),
+                authenticated_at: None,
+                acr: None,
+                session: None,
                 revoked: None,
             },
         );
@@ -133,6 +136,7 @@ impl Pair {
         match TokenRequest::parse(&form, client.expect("a client that was verified"))? {
             TokenRequest::Redeem(request) => self.apply_redemption(&request),
             TokenRequest::Refresh(request) => self.apply_refresh(&request),
+            TokenRequest::ClientCredentials(_) | TokenRequest::JwtBearer(_) => unreachable!("no story has these"),
         }
     }
 

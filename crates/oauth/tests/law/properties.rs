@@ -1,6 +1,7 @@
 //! What holds for any input.
 
 use portcullis_oauth::{
+    assertion,
     authorize::AuthorizeRequest,
     bearer,
     client_auth::Credentials,
@@ -8,7 +9,16 @@ use portcullis_oauth::{
     jwt::Unverified,
     parameters::Parameters,
     redirect::{self, RedirectPolicy},
-    registration, resource,
+    registration,
+    relying::{
+        self,
+        callback::{self, IssPolicy},
+        discovery::{self, ProviderMetadata},
+        issuer::IssuerRule,
+        profile::{self, ClaimNames, Profile},
+        request::AuthorizationRequest,
+    },
+    resource,
     scope::Scopes,
 };
 use proptest::prelude::*;
@@ -34,6 +44,11 @@ proptest! {
         prop_assert!(a.union(&b).satisfies(&a) && a.union(&b).satisfies(&b));
         prop_assert!(a.satisfies(&b) || b.iter().any(|scope| !a.contains(scope)));
         prop_assert_eq!(a.without("a").contains("a"), false);
+        let both = a.intersection(&b);
+        prop_assert_eq!(&both, &b.intersection(&a));
+        prop_assert!(a.satisfies(&both) && b.satisfies(&both));
+        prop_assert!(a.iter().all(|scope| !b.contains(scope) || both.contains(scope)));
+        prop_assert_eq!(a.intersection(&a), a);
     }
 
     // spec: RFC6749#3.3
@@ -85,6 +100,42 @@ proptest! {
         let _ = Unverified::split(&format!("eyJhbGciOiJFUzI1NiJ9.{b}.{a}"));
         let _ = PublicKeys::parse(text.as_bytes());
         let _ = bearer::extract([text.as_bytes()], Some(&text));
+    }
+
+    // spec: T-37
+    #[test]
+    fn what_providers_say_never_panics(text in "\\PC{0,200}", json in "[\\[\\]{}:,\"a-z0-9.]{0,60}") {
+        for said in [text.as_str(), json.as_str()] {
+            let _ = assertion::kind(said);
+            let _ = callback::parse(said, &IssuerRule::Exact("i".into()), IssPolicy::Required);
+            let _ = callback::state_of(said);
+            let _ = discovery::parse(said.as_bytes(), &IssuerRule::Exact("i".into()));
+            let _ = relying::token::parse(said.as_bytes());
+            let _ = relying::token::refusal(said.as_bytes());
+            let claims = serde_json::json!({ "sub": said, "preferred_username": said, "groups": said, "x": { "y": said } });
+            let claims = claims.as_object().unwrap().clone();
+            let _ = profile::with_userinfo(claims.clone(), said.as_bytes());
+            let names = ClaimNames { groups: said.into(), ..ClaimNames::default() };
+            if let Ok(profile) = Profile::from_claims(&names, &claims) {
+                prop_assert!(profile.names.iter().all(|name| !name.is_empty() && name.chars().count() <= 64));
+            }
+        }
+    }
+
+    // spec: AS-142
+    #[test]
+    fn requests_say_what_they_were_told(state in "\\PC{1,60}", hint in "\\PC{1,60}") {
+        let metadata = ProviderMetadata { authorization_endpoint: "https://a.example/x".into(), ..Default::default() };
+        let request = AuthorizationRequest {
+            metadata: &metadata, client_id: "c", redirect_uri: "https://gw.example/cb", scopes: &[], state: &state,
+            nonce: None, challenge: "ch", max_age: None, acr_values: None, prompt: None, login_hint: Some(&hint),
+            extra: &[("state", "other")],
+        };
+        let url = Url::parse(&request.url()).unwrap();
+        let all = |name: &str| -> Vec<String> {
+            url.query_pairs().filter(|(held, _)| held == name).map(|(_, value)| value.into_owned()).collect()
+        };
+        prop_assert_eq!((all("state"), all("login_hint")), (vec![state], vec![hint]));
     }
 
     #[test]

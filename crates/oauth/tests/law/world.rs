@@ -79,6 +79,9 @@ pub fn grant() -> Grant {
         redirect_uri: CALLBACK.into(),
         created_at: NOW,
         expires_at: later(30 * 24 * 3600),
+        authenticated_at: None,
+        acr: None,
+        session: None,
         revoked: None,
     }
 }
