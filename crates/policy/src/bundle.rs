@@ -6,17 +6,32 @@ use portcullis_base::Digest;
 
 use crate::{
     index::Index,
-    read,
-    rule::Rule,
+    read::{self, Found},
+    rule::{Rule, Who},
     source::{RuleError, Source},
 };
 
 /// The name under which a server's access list decides.
 const ACCESS: &str = "access";
 
+/// A group or role that a rule names, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// The group or role.
+    pub name: Arc<str>,
+    /// The rule that names it.
+    pub rule: Arc<str>,
+    /// The file.
+    pub file: Arc<str>,
+    /// The line in it, from 1.
+    pub line: usize,
+}
+
 /// The rules in force.
 #[derive(Debug)]
 pub struct Bundle {
+    groups: Vec<Mention>,
+    roles: Vec<Mention>,
     rules: Vec<Rule>,
     index: Index,
     revision: Arc<str>,
@@ -36,11 +51,22 @@ impl Bundle {
         let mut faults = Vec::new();
         let mut places: HashMap<Arc<str>, String> = HashMap::new();
         let mut texts = Vec::new();
+        let (mut groups, mut roles) = (Vec::new(), Vec::new());
         for source in sources {
             texts.extend_from_slice(source.text.as_bytes());
             // No YAML text holds a zero byte: the same rules cut into other files are another revision.
             texts.push(0);
-            for (rule, line) in read::rules(source, &mut faults) {
+            let file: Arc<str> = source.name.into();
+            for Found { rule, line, named } in read::rules(source, &mut faults) {
+                for (who, line) in named {
+                    let (kind, name) = match who {
+                        Who::Group(name) => (&mut groups, name),
+                        Who::Role(name) => (&mut roles, name),
+                        Who::Everybody | Who::Person(_) | Who::Client(_) => continue,
+                    };
+                    let (rule, file) = (Arc::clone(&rule.name), Arc::clone(&file));
+                    kind.push(Mention { name: name.into(), rule, file, line });
+                }
                 let place = format!("{}:{line}", source.name);
                 let taken = if &*rule.name == ACCESS {
                     Some("the access lists of servers".to_owned())
@@ -59,7 +85,8 @@ impl Bundle {
         }
         let mut revision = Digest::of(&texts).to_base64url();
         revision.truncate(12);
-        Ok(Self { index: Index::new(&rules), rules, revision: revision.into(), access_rule: ACCESS.into() })
+        let index = Index::new(&rules);
+        Ok(Self { groups, roles, rules, index, revision: revision.into(), access_rule: ACCESS.into() })
     }
 
     /// The revision: a short digest of all texts.
@@ -75,6 +102,16 @@ impl Bundle {
     /// Whether there is none, so that access lists alone decide.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Every group that a rule names, each time it does: one that nobody is in may be one that was renamed.
+    pub fn groups(&self) -> &[Mention] {
+        &self.groups
+    }
+
+    /// Every role that a rule names, each time it does.
+    pub fn roles(&self) -> &[Mention] {
+        &self.roles
     }
 
     pub(crate) fn access_rule(&self) -> &Arc<str> {

@@ -7,7 +7,10 @@ mod arguments;
 mod check;
 mod moment;
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use cel::{Context, Env, Program, Value, objects::Key};
 
@@ -115,13 +118,19 @@ fn prepare(facts: &Facts<'_>) -> Result<Prepared, ArgumentsError> {
         ("groups", texts(&mut facts.groups.iter().map(|group| &**group))),
         ("roles", texts(&mut facts.roles.iter().copied())),
     ];
-    let person: std::collections::HashMap<Key, Value> =
-        person.into_iter().map(|(name, value)| (Key::from(name), value)).collect();
+    let person: HashMap<Key, Value> = person.into_iter().map(|(name, value)| (Key::from(name), value)).collect();
+    // What is not known is not there, and a condition on it has no answer.
+    let age =
+        facts.authenticated_at.map(|at| Value::from(i64::try_from(facts.now.since(at).as_secs()).unwrap_or(i64::MAX)));
+    let sign_in = [("age_seconds", age), ("acr", facts.acr.map(Value::from))];
+    let sign_in: HashMap<Key, Value> =
+        sign_in.into_iter().filter_map(|(name, value)| Some((Key::from(name), value?))).collect();
     let tool = if let Target::Tool(name) = facts.target { name } else { "" };
 
     let mut context = Context::with_env(Arc::clone(&ENV));
     context.add_variable_from_value("args", arguments.value);
     context.add_variable_from_value("person", Value::Map(person.into()));
+    context.add_variable_from_value("signin", Value::Map(sign_in.into()));
     context.add_variable_from_value("client", facts.client.as_str());
     context.add_variable_from_value("server", facts.server.as_str());
     context.add_variable_from_value("tool", tool);
@@ -147,6 +156,8 @@ mod tests {
             method: "tools/call",
             target: Target::Tool("echo"),
             arguments: Some(arguments),
+            authenticated_at: Some(Timestamp::from_secs(1_795_400_000 - 90)),
+            acr: None,
             // A Monday, 02:13:20.
             now: Timestamp::from_secs(1_795_400_000),
         };
@@ -168,6 +179,7 @@ mod tests {
             "client.startsWith('https://app.example/') && server == 'sample' && tool == 'echo' && method == 'tools/call'",
             "now.getDayOfWeek() == 1 && now.getHours() == 2 && now.getMinutes() == 13 && now < timestamp('2027-01-01T00:00:00Z')",
             "args.to.exists(m, args.deep.a.exists(d, m == 'a@x'))",
+            "signin.age_seconds == 90 && signin.age_seconds < 15 * 60 && !has(signin.acr)",
         ] {
             assert_eq!(judge(holds, arguments), Ok(true), "{holds}");
         }
@@ -177,8 +189,15 @@ mod tests {
 
     #[test]
     fn conditions_without_an_answer_say_so() {
-        for unjudged in ["args.nothing == 1", "args.a + 1 > 2", "args.a", "1", "timestamp('soon') < now", "1 / 0 == 1"]
-        {
+        for unjudged in [
+            "args.nothing == 1",
+            "args.a + 1 > 2",
+            "args.a",
+            "1",
+            "timestamp('soon') < now",
+            "1 / 0 == 1",
+            "signin.acr == 'mfa'",
+        ] {
             assert!(judge(unjudged, r#"{"a":"x"}"#).unwrap_err().starts_with("Failed"), "{unjudged}");
         }
         for unreadable in ["", "[]", "\"x\"", "{", r#"{"a":1,"a":2}"#, r#"{"a":1}{}"#, r#"{"a":1e999}"#] {
@@ -204,6 +223,8 @@ mod tests {
         let nearest = |text: &str| refused(text).unwrap().1;
         assert_eq!(nearest("arg.amount > 1"), Some("args"));
         assert_eq!(nearest("person.group == 'x'"), Some("groups"));
+        assert_eq!(nearest("signin.age_second < 60"), Some("age_seconds"));
+        assert_eq!(nearest("sigin.acr == 'mfa'"), Some("signin"));
         assert_eq!(nearest("args.a.startWith('x')"), Some("startsWith"));
         for text in [
             "",

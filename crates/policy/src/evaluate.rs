@@ -11,7 +11,7 @@ use crate::{
     bundle::Bundle,
     condition::{Condition, Judge, Unjudged},
     request::Facts,
-    rule::{Effect, Rule},
+    rule::{Effect, Rule, StepUp},
 };
 
 /// Why the decision is what it is, where that changes the answer to the caller.
@@ -63,6 +63,11 @@ struct Strongest {
 /// spec: T-54: the one function that everything which reaches a server goes through, keyed by person, server, method and
 /// object.
 pub fn decide(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> Decision {
+    judge(bundle, access, facts).0
+}
+
+/// The decision, and what kind of sign-in would change it.
+pub(crate) fn judge(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> (Decision, Option<StepUp>) {
     let mut decision = Decision {
         effect: Effect::Deny,
         rule: Arc::clone(bundle.access_rule()),
@@ -72,51 +77,54 @@ pub fn decide(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> Decision {
     };
     if !access.admits(facts.groups) {
         decision.reason = Reason::NoAccess;
-        return decision;
+        return (decision, None);
     }
     // spec: T-60: arguments of an unexpected type are not passed on as they are.
     if facts.arguments.is_some_and(|arguments| !arguments.trim_start().starts_with('{')) {
         decision.reason = Reason::Unreadable("its arguments are not an object");
-        return decision;
+        return (decision, None);
     }
 
     let mut strongest = Strongest { effect: Effect::Allow, place: usize::MAX, reason: Reason::Rule };
     let mut judge = Judge::new(facts);
     for place in bundle.index().candidates(facts) {
         let rule = &bundle.rules()[place];
-        let weaker = rule.then < strongest.effect || (rule.then == strongest.effect && place >= strongest.place);
+        let effect = rule.effect(facts);
+        let weaker = effect < strongest.effect || (effect == strongest.effect && place >= strongest.place);
         if (weaker && !rule.shadow) || !rule.concerns(facts) {
             continue;
         }
-        let reason = match applies(rule, &mut judge) {
+        let reason = match applies(rule, effect, &mut judge) {
             Ok(Some(reason)) => reason,
             Ok(None) => continue,
             Err(why) => {
                 decision.reason = Reason::Unreadable(why);
-                return decision;
+                return (decision, None);
             }
         };
         if !rule.shadow {
-            strongest = Strongest { effect: rule.then, place, reason };
+            strongest = Strongest { effect, place, reason };
         } else if !decision.shadows.iter().any(|shadow| shadow.rule == rule.name) {
-            decision.shadows.push(Shadow { rule: Arc::clone(&rule.name), effect: rule.then });
+            decision.shadows.push(Shadow { rule: Arc::clone(&rule.name), effect });
         }
     }
-    if let Some(rule) = bundle.rules().get(strongest.place) {
+    let rule = bundle.rules().get(strongest.place);
+    if let Some(rule) = rule {
         decision.rule = Arc::clone(&rule.name);
     }
     decision.effect = strongest.effect;
     decision.reason = strongest.reason;
-    decision
+    let wanted = rule.filter(|rule| strongest.effect == Effect::StepUp && rule.then == Effect::StepUp);
+    (decision, wanted.map(|rule| rule.step_up.clone()))
 }
 
-/// Whether `rule`, which concerns the call, applies to it, and for which reason.
-fn applies(rule: &Rule, judge: &mut Judge<'_>) -> Result<Option<Reason>, &'static str> {
+/// Whether `rule`, which concerns the call and would have `effect`, applies to it, and for which reason.
+fn applies(rule: &Rule, effect: Effect, judge: &mut Judge<'_>) -> Result<Option<Reason>, &'static str> {
     let Some(condition) = &rule.when else { return Ok(Some(Reason::Rule)) };
     match judge.holds(condition) {
         Ok(holds) => Ok(holds.then_some(Reason::Rule)),
         // Fails closed: what cannot be judged is not allowed by this rule, and is denied or asked about by it.
-        Err(Unjudged::Failed(_)) if rule.then == Effect::Allow => Ok(None),
+        Err(Unjudged::Failed(_)) if effect == Effect::Allow => Ok(None),
         Err(Unjudged::Failed(why)) => Ok(Some(Reason::Unjudged(why))),
         Err(Unjudged::Unreadable(why)) => Err(why),
     }
@@ -135,7 +143,7 @@ pub fn listed(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> bool {
         let open = rule.when.as_ref().is_some_and(Condition::reads_arguments);
         rule.then == Effect::Deny && !rule.shadow && !open && rule.concerns(&facts)
     });
-    !denied.any(|rule| !matches!(applies(rule, &mut judge), Ok(None)))
+    !denied.any(|rule| !matches!(applies(rule, rule.then, &mut judge), Ok(None)))
 }
 
 #[cfg(test)]
@@ -152,9 +160,10 @@ mod tests {
         let mut named = false;
         for rule in bundle.rules().iter().filter(|rule| !rule.shadow && rule.concerns(facts)) {
             let holds = rule.when.as_ref().map_or(Ok(true), |condition| Judge::new(facts).holds(condition));
-            let applies = holds.unwrap_or(rule.then != Effect::Allow);
-            if applies && (rule.then > best.0 || (rule.then == best.0 && !named)) {
-                best = (rule.then, Arc::clone(&rule.name));
+            let effect = rule.effect(facts);
+            let applies = holds.unwrap_or(effect != Effect::Allow);
+            if applies && (effect > best.0 || (effect == best.0 && !named)) {
+                best = (effect, Arc::clone(&rule.name));
                 named = true;
             }
         }
@@ -180,7 +189,14 @@ mod tests {
             1..4,
         );
         let when = prop::sample::select(vec!["", "when: args.n > 1,", "when: args.missing,", "when: server == 's1',"]);
-        let then = prop::sample::select(vec!["allow", "ask", "step_up", "deny"]);
+        let then = prop::sample::select(vec![
+            "allow",
+            "ask",
+            "step_up",
+            "step_up, step_up: {max_age: 30s}",
+            "step_up, step_up: {acr: [mfa, hwk]}",
+            "deny",
+        ]);
         (who, what, when, then, prop::bool::weighted(0.1)).prop_map(|(who, what, when, then, shadow)| {
             format!("who: {who}, what: [{}], {when} then: {then}, shadow: {shadow}}}\n", what.join(", "))
         })
@@ -216,6 +232,8 @@ mod tests {
                 method: "tools/call",
                 target,
                 arguments: Some(&arguments),
+                authenticated_at: Some(Timestamp::from_secs(1_795_400_000 - 60)),
+                acr: Some("mfa"),
                 now: Timestamp::from_secs(1_795_400_000),
             };
             let decision = decide(&bundle, &Access::default(), &facts);

@@ -18,10 +18,10 @@ mod rule;
 mod source;
 
 pub use access::{Access, AccessEntry};
-pub use bundle::Bundle;
+pub use bundle::{Bundle, Mention};
 pub use evaluate::{Decision, Reason, Shadow, decide, listed};
 pub use nearest::nearest;
 pub use permit::{Denial, Permit, decide_call};
 pub use request::{Facts, Target};
-pub use rule::Effect;
+pub use rule::{Effect, StepUp};
 pub use source::{RuleError, Source};

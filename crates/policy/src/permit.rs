@@ -7,9 +7,9 @@ use portcullis_base::{Digest, ServerName};
 use crate::{
     access::Access,
     bundle::Bundle,
-    evaluate::{Decision, Reason, Shadow, decide, listed},
+    evaluate::{Decision, Reason, Shadow, judge, listed},
     request::Facts,
-    rule::Effect,
+    rule::{Effect, StepUp},
 };
 
 /// Proof that one exact call was judged and allowed. It cannot be copied, and forwarding uses it up.
@@ -63,15 +63,17 @@ pub struct Denial {
     pub decision: Decision,
     /// Whether the caller would not find it in a list either. Then the answer is that there is no such thing.
     pub hidden: bool,
+    /// What kind of sign-in would let it through, if that is all that it lacks.
+    pub step_up: Option<Box<StepUp>>,
     /// For the caller: names the rule, nothing secret.
-    pub message: String,
+    pub message: Box<str>,
 }
 
 /// Decides on the call whose exact bytes are `call`.
 ///
 /// spec: RS-29: the token's scope was necessary to come here; this is about the person.
 pub fn decide_call(bundle: &Bundle, access: &Access, facts: &Facts<'_>, call: &[u8]) -> Result<Permit, Denial> {
-    let decision = decide(bundle, access, facts);
+    let (decision, step_up) = judge(bundle, access, facts);
     let message = match (decision.effect, &decision.reason) {
         (Effect::Allow, _) => {
             return Ok(Permit {
@@ -82,17 +84,17 @@ pub fn decide_call(bundle: &Bundle, access: &Access, facts: &Facts<'_>, call: &[
                 shadows: decision.shadows,
             });
         }
-        (_, Reason::NoAccess) => "You have no access to this server.".into(),
+        (_, Reason::NoAccess) => String::from("You have no access to this server."),
         (_, Reason::Unreadable(why)) => format!("The call cannot be judged: {why}."),
         (Effect::Ask, _) => format!(
             "Rule \"{}\" wants a person to approve this call first, and approvals are not available yet.",
             decision.rule
         ),
         (Effect::StepUp, _) => {
-            format!("Rule \"{}\" wants a fresh sign-in for this call, and that is not available yet.", decision.rule)
+            format!("Rule \"{}\" wants a fresh sign-in for this call. Sign in again, then repeat it.", decision.rule)
         }
         (Effect::Deny, _) => format!("Rule \"{}\" does not allow this call.", decision.rule),
     };
     let hidden = decision.effect == Effect::Deny && !listed(bundle, access, facts);
-    Err(Denial { decision, hidden, message })
+    Err(Denial { decision, hidden, step_up: step_up.map(Box::new), message: message.into() })
 }

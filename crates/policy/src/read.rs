@@ -1,5 +1,7 @@
 //! From YAML to rules: nothing unknown is passed over, since a rule that is half understood is half enforced.
 
+use std::time::Duration;
+
 use portcullis_base::printable;
 use yaml_serde::{Mapping, Value};
 
@@ -7,21 +9,32 @@ use crate::{
     condition::Condition,
     nearest::nearest,
     place::{Step, line_of},
-    rule::{Effect, Misread, Rule, What, Who},
+    rule::{Effect, Misread, Rule, StepUp, What, Who},
     source::{RuleError, Source},
 };
 
-const KEYS: &[&str] = &["rule", "who", "what", "when", "then", "shadow", "ask"];
+const KEYS: &[&str] = &["rule", "who", "what", "when", "then", "shadow", "ask", "step_up"];
 /// Keys that will have a meaning, and must not be ignored until then.
 const LATER: &[&str] = &["quota", "redact", "cap", "label"];
 const EFFECTS: &[(&str, Effect)] =
     &[("allow", Effect::Allow), ("ask", Effect::Ask), ("step_up", Effect::StepUp), ("deny", Effect::Deny)];
+const STEP_UP_KEYS: &[&str] = &["max_age", "acr"];
 const ASK_KEYS: &[&str] = &["approvers", "quorum", "not_self", "assurance", "expires"];
+/// Less would ask again before the person is back.
+const SHORTEST_MAX_AGE: Duration = Duration::from_secs(30);
+const ACR: &str = "\"acr\" is a text without spaces or a list of 1 to 8 of them";
 /// How surely an approver is who they are, lowest first.
 const ASSURANCES: &[&str] = &["elicitation", "chat", "session", "passkey"];
 
+/// A rule, where it stands, and whom it names where.
+pub(crate) struct Found {
+    pub(crate) rule: Rule,
+    pub(crate) line: usize,
+    pub(crate) named: Vec<(Who, usize)>,
+}
+
 /// The rules of `source` with their lines; what is wrong goes to `faults`.
-pub(crate) fn rules(source: &Source<'_>, faults: &mut Vec<RuleError>) -> Vec<(Rule, usize)> {
+pub(crate) fn rules(source: &Source<'_>, faults: &mut Vec<RuleError>) -> Vec<Found> {
     let fault = |line: usize, message: String| RuleError { file: source.name.into(), line, message, nearest: None };
     let items = match yaml_serde::from_str::<Value>(source.text) {
         Ok(Value::Null) => Vec::new(),
@@ -43,7 +56,9 @@ pub(crate) fn rules(source: &Source<'_>, faults: &mut Vec<RuleError>) -> Vec<(Ru
     for (item, value) in items.iter().enumerate() {
         let mut reader = Reader { source, item, faults: &mut *faults };
         if let Some(rule) = reader.rule(value) {
-            rules.push((rule, line_of(source.text, &[Step::Item(item), Step::Member("rule")])));
+            let named = reader.named(value);
+            let line = line_of(source.text, &[Step::Item(item), Step::Member("rule")]);
+            rules.push(Found { rule, line, named });
         }
     }
     rules
@@ -85,8 +100,33 @@ impl Reader<'_> {
         let then = self.then(map);
         let shadow = self.flag(map, "shadow");
         let ask = self.ask(map, then);
+        let step_up = self.step_up(map, then);
         known.and(ask)?;
-        Some(Rule { name: name?.into(), who: who?, what: what?, when: when?, then: then?, shadow: shadow? })
+        Some(Rule {
+            name: name?.into(),
+            who: who?,
+            what: what?,
+            when: when?,
+            then: then?,
+            step_up: step_up?,
+            shadow: shadow?,
+        })
+    }
+
+    /// Everybody whom a rule that was read names, in `who` and as approvers.
+    fn named(&self, value: &Value) -> Vec<(Who, usize)> {
+        let mut named = Vec::new();
+        for keys in [&["who"][..], &["ask", "approvers"]] {
+            let Some(found) = keys.iter().try_fold(value, |within, key| within.get(*key)) else { continue };
+            let steps = || std::iter::once(Step::Item(self.item)).chain(keys.iter().copied().map(Step::Member));
+            let items = found.as_sequence().map_or(std::slice::from_ref(found), Vec::as_slice);
+            for (at, item) in items.iter().enumerate() {
+                let at = found.is_sequence().then_some(Step::Item(at));
+                let line = || line_of(self.source.text, &steps().chain(at).collect::<Vec<_>>());
+                named.extend(item.as_str().and_then(|text| Who::parse(text).ok()).map(|who| (who, line())));
+            }
+        }
+        named
     }
 
     /// Refuses keys that are not `known`, in the rule or in the map under its key `within`.
@@ -194,6 +234,46 @@ impl Reader<'_> {
         }
     }
 
+    /// What kind of sign-in is asked for.
+    fn step_up(&mut self, map: &Mapping, then: Option<Effect>) -> Option<StepUp> {
+        let value = map.get("step_up");
+        if value.is_some() && then.is_some_and(|then| then != Effect::StepUp) {
+            return self
+                .wrong("step_up", "\"step_up\" says how to sign in, and this rule does not say \"then: step_up\"");
+        }
+        let wanted = match value {
+            None => return Some(StepUp::default()),
+            Some(Value::Mapping(wanted)) if !wanted.is_empty() => wanted,
+            Some(_) => return self.wrong("step_up", "\"step_up\" has the keys max_age, acr; at least one of them"),
+        };
+        self.keys(wanted, STEP_UP_KEYS, Some("step_up"))?;
+        let mut step_up = StepUp { max_age: None, acr: Vec::new() };
+        for (key, value) in wanted {
+            let key = text_of(key).unwrap_or_default();
+            let wrong = match (key.as_str(), value) {
+                ("max_age", value) => {
+                    step_up.max_age = value.as_str().and_then(duration).filter(|age| *age >= SHORTEST_MAX_AGE);
+                    step_up.max_age.is_none().then(|| misread("\"max_age\" is a time such as 5m or 1h, at least 30s"))
+                }
+                (_, Value::String(one)) if is_acr(one) => {
+                    step_up.acr = vec![one.as_str().into()];
+                    None
+                }
+                (_, Value::Sequence(all)) if !all.is_empty() && all.len() <= 8 => {
+                    let texts = all.iter().map(|one| one.as_str().filter(|text| is_acr(text)).map(Into::into));
+                    step_up.acr = texts.collect::<Option<_>>().unwrap_or_default();
+                    step_up.acr.is_empty().then(|| misread(ACR))
+                }
+                _ => Some(misread(ACR)),
+            };
+            if let Some(wrong) = wrong {
+                self.fault(&[Step::Member("step_up"), Step::Member(&key)], wrong);
+                return None;
+            }
+        }
+        Some(step_up)
+    }
+
     /// Who may approve, and how: checked now, used when approvals are there.
     fn ask(&mut self, map: &Mapping, then: Option<Effect>) -> Option<()> {
         let value = map.get("ask");
@@ -251,6 +331,26 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 fn is_duration(text: &str) -> bool {
-    let digits = text.strip_suffix(['s', 'm', 'h', 'd']).unwrap_or_default();
-    !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())
+    duration(text).is_some()
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.strip_suffix(['s', 'm', 'h', 'd'])?;
+    let number: u64 = if digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        digits.parse().ok()?
+    } else {
+        return None;
+    };
+    let unit = match text.as_bytes()[digits.len()] {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3_600,
+        _ => 86_400,
+    };
+    Some(Duration::from_secs(number * unit))
+}
+
+/// Whether `text` can be one of several names with spaces between.
+fn is_acr(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 200 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

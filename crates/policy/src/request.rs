@@ -28,7 +28,7 @@ pub struct Facts<'a> {
     pub name: &'a str,
     /// Their groups.
     pub groups: &'a [Arc<str>],
-    /// Their roles: `admin`, `auditor`.
+    /// Their roles: `owner`, `admin`, `auditor`, `member`.
     pub roles: &'a [&'a str],
     /// The OAuth client that calls for them.
     pub client: &'a ClientId,
@@ -40,6 +40,10 @@ pub struct Facts<'a> {
     pub target: Target<'a>,
     /// `params.arguments` as it stands in the body.
     pub arguments: Option<&'a str>,
+    /// When the person last proved who they are, if that is known.
+    pub authenticated_at: Option<Timestamp>,
+    /// How surely, in the words of who asked them.
+    pub acr: Option<&'a str>,
     /// Now.
     pub now: Timestamp,
 }

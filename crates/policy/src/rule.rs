@@ -1,6 +1,6 @@
 //! One rule: whom and what it concerns, when it holds, and what it says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_base::ServerName;
 
@@ -43,12 +43,38 @@ pub(crate) struct Rule {
     pub(crate) what: Vec<What>,
     pub(crate) when: Option<Condition>,
     pub(crate) then: Effect,
+    /// What kind of sign-in is fresh enough, where `then` asks for one.
+    pub(crate) step_up: StepUp,
     /// Judged and recorded, not enforced.
     pub(crate) shadow: bool,
 }
 
+/// What kind of sign-in a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// How long ago at most; `None`: any time.
+    pub max_age: Option<Duration>,
+    /// In one of these ways; empty: in any.
+    pub acr: Vec<Arc<str>>,
+}
+
+impl Default for StepUp {
+    fn default() -> Self {
+        Self { max_age: Some(Duration::from_mins(15)), acr: Vec::new() }
+    }
+}
+
+impl StepUp {
+    /// Whether the caller signed in like that. What is not known is not so.
+    pub fn is_met(&self, facts: &Facts<'_>) -> bool {
+        let recent = |max_age| facts.authenticated_at.is_some_and(|at| facts.now.since(at) <= max_age);
+        let sure = || facts.acr.is_some_and(|acr| self.acr.iter().any(|wanted| **wanted == *acr));
+        self.max_age.is_none_or(recent) && (self.acr.is_empty() || sure())
+    }
+}
+
 /// Roles that a person can have.
-pub(crate) const ROLES: &[&str] = &["admin", "auditor"];
+pub(crate) const ROLES: &[&str] = &["owner", "admin", "auditor", "member"];
 
 /// Whom a rule concerns.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,6 +124,14 @@ fn misread(message: impl Into<String>) -> Misread {
 }
 
 impl Rule {
+    /// What it says to this caller: a sign-in that is fresh already is not asked for.
+    pub(crate) fn effect(&self, facts: &Facts<'_>) -> Effect {
+        match self.then {
+            Effect::StepUp if self.step_up.is_met(facts) => Effect::Allow,
+            then => then,
+        }
+    }
+
     /// Whether the rule concerns the caller and the target of `facts`; its condition is another matter.
     pub(crate) fn concerns(&self, facts: &Facts<'_>) -> bool {
         self.who.iter().any(|who| who.is(facts)) && self.what.iter().any(|what| what.is(facts))

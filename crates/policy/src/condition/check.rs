@@ -14,9 +14,10 @@ const DEPTH: usize = 48;
 /// Loops within loops.
 const LOOPS: u32 = 2;
 
-const VARIABLES: &[&str] = &["args", "person", "client", "server", "tool", "method", "now"];
+const VARIABLES: &[&str] = &["args", "person", "signin", "client", "server", "tool", "method", "now"];
 const TYPES: &[&str] = &["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"];
 const PERSON: &[&str] = &["id", "name", "groups", "roles"];
+const SIGNIN: &[&str] = &["age_seconds", "acr"];
 const FUNCTIONS: &[&str] = &[
     "size",
     "contains",
@@ -108,11 +109,10 @@ impl<'e> Walk<'e> {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => {
-                if matches!(&select.operand.expr, Expr::Ident(name) if name == "person")
-                    && !self.bound.contains(&"person")
-                    && !PERSON.contains(&select.field.as_str())
+                if let Expr::Ident(name) = &select.operand.expr
+                    && !self.bound.contains(&name.as_str())
                 {
-                    return Err(unknown("a person has no member", &select.field, PERSON));
+                    member(name, &select.field)?;
                 }
                 self.visit(&select.operand, depth, loops)
             }
@@ -162,6 +162,15 @@ impl<'e> Walk<'e> {
         }
         self.shape.reads_arguments |= name == "args";
         Ok(())
+    }
+}
+
+/// Members of the variables that always have the same ones.
+fn member(of: &str, field: &str) -> Result<(), ConditionError> {
+    match of {
+        "person" if !PERSON.contains(&field) => Err(unknown("a person has no member", field, PERSON)),
+        "signin" if !SIGNIN.contains(&field) => Err(unknown("a sign-in has no member", field, SIGNIN)),
+        _ => Ok(()),
     }
 }
 

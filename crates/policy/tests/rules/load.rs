@@ -38,7 +38,7 @@ fn every_fault_is_told_with_file_line_and_nearest() {
     assert_eq!(
         faults(text),
         [
-            "p.yaml:4: there is no key \"whn\" here; the keys are rule, who, what, when, then, shadow, ask; did you mean \"when\"?",
+            "p.yaml:4: there is no key \"whn\" here; the keys are rule, who, what, when, then, shadow, ask, step_up; did you mean \"when\"?",
             "p.yaml:3: \"grop\" is none of person, group, client, role; did you mean \"group:ops\"?",
             "p.yaml:6: \"alow\" is none of allow, ask, step_up, deny; did you mean \"allow\"?",
             "p.yaml:16: \"quota\" is not available yet",

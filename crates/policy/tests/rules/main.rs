@@ -2,3 +2,4 @@
 
 mod decide;
 mod load;
+mod step_up;
