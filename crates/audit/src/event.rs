@@ -37,6 +37,14 @@ kinds! {
     SigninFailed = "signin.failed",
     /// Somebody signed out.
     Signout = "signout",
+    /// A browser session was ended, by its owner elsewhere or by a provider.
+    SessionEnded = "session.ended",
+    /// A person whom a directory had announced signed in at its provider for the first time.
+    IdentityLinked = "identity.linked",
+    /// What one browser began came back to another.
+    AuthzBrowserMismatch = "authz.browser_mismatch",
+    /// A person signed in freshly so that a client may go on.
+    GrantFresh = "grant.fresh",
     /// A person let a client act for them.
     ConsentGranted = "consent.granted",
     /// A person did not let a client act for them.
@@ -65,6 +73,28 @@ kinds! {
     PersonDisabled = "person.disabled",
     /// An account changed: password, groups or rights.
     PersonChanged = "person.changed",
+    /// A service account was made.
+    ServiceAccountCreated = "service_account.created",
+    /// A service account proves itself in another way from now on.
+    ServiceAccountChanged = "service_account.changed",
+    /// A service account was switched off.
+    ServiceAccountDisabled = "service_account.disabled",
+    /// A personal access key was made.
+    AccessKeyCreated = "access_key.created",
+    /// A personal access key was taken back.
+    AccessKeyRevoked = "access_key.revoked",
+    /// A provider no longer vouches for somebody; what came from its sign-ins was ended.
+    IdentityEnded = "identity.ended",
+    /// A disabled account was opened again.
+    PersonEnabled = "person.enabled",
+    /// Somebody's access is about to be ended.
+    OffboardStarted = "offboard.started",
+    /// Somebody's access was ended; which report says so.
+    OffboardFinished = "offboard.finished",
+    /// A directory announced or changed a group, or took it away.
+    DirectoryGroup = "directory.group",
+    /// A request of a directory was refused.
+    DirectoryRefused = "directory.refused",
     /// A server was put behind the gateway.
     ServerProtected = "server.protected",
     /// A server was taken away.

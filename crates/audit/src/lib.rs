@@ -12,6 +12,7 @@ mod redact;
 mod row;
 mod secret;
 mod sign;
+mod statement;
 mod verify;
 
 pub use chain::{Chain, Head};
@@ -19,4 +20,5 @@ pub use event::{Actor, Decision, Event, Kind, Outcome, Target, Value};
 pub use redact::{Keep, Kept, keep};
 pub use row::{IndexRow, RowError};
 pub use sign::{PublicKey, PublicKeys, PublicKeysError, Signer};
+pub use statement::StatementError;
 pub use verify::{End, Fault, FaultKind, Report, Verifier, read_line, verify};
