@@ -29,7 +29,7 @@ pub struct Change {
 pub enum ChangeKind {
     /// A grant was revoked; the key is its identifier.
     GrantRevoked,
-    /// A person was created, changed or disabled; the key is its identifier.
+    /// A person was created, changed or disabled, or is in other groups; the key is its identifier.
     Person,
     /// A server was put or removed; the key is its name.
     Server,
@@ -39,13 +39,25 @@ pub enum ChangeKind {
     SessionEnded,
     /// A client changed or was removed; the key is its identifier.
     Client,
+    /// An access key was made; the key is the identifier of its grant. Its end is that of the grant.
+    AccessKey,
+    /// The person of a grant has signed in afresh; the key is the grant's identifier.
+    GrantFresh,
     /// Written by a release that knows more kinds than this one.
     Other,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 6] =
-        [Self::GrantRevoked, Self::Person, Self::Server, Self::SigningKey, Self::SessionEnded, Self::Client];
+    const ALL: [Self; 8] = [
+        Self::GrantRevoked,
+        Self::Person,
+        Self::Server,
+        Self::SigningKey,
+        Self::SessionEnded,
+        Self::Client,
+        Self::AccessKey,
+        Self::GrantFresh,
+    ];
 
     /// The text in the feed.
     pub const fn as_str(self) -> &'static str {
@@ -56,6 +68,8 @@ impl ChangeKind {
             Self::SigningKey => "signing_key",
             Self::SessionEnded => "session_ended",
             Self::Client => "client",
+            Self::AccessKey => "access_key",
+            Self::GrantFresh => "grant_fresh",
             Self::Other => "other",
         }
     }

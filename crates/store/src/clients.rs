@@ -51,7 +51,7 @@ impl Default for ClientLife {
 /// A registered client this young is not evicted for a newer one: its person may be signing in right now.
 const SETTLING: Duration = Duration::from_mins(10);
 
-const CLIENT: &str = "id, kind, metadata, secret_hash, created_at, last_used_at, fresh_until, etag";
+pub(crate) const CLIENT: &str = "id, kind, metadata, secret_hash, created_at, last_used_at, fresh_until, etag";
 
 impl Store {
     /// Stores a newly registered client. At the cap the oldest client that was never used makes room; clients in use are
@@ -75,7 +75,7 @@ impl Store {
                 let Some(mut row) = evictable else { return Err(StoreError::TooManyClients { limit: cap }) };
                 remove(tx, &row.take()?, now).await?;
             }
-            insert(tx, client, None, None).await
+            put_client(tx, client, None, None).await
         })
     }
 
@@ -91,7 +91,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         transact!(self.db, |tx| {
-            insert(tx, client, Some(fresh_until), etag).await?;
+            put_client(tx, client, Some(fresh_until), etag).await?;
             note_change(tx, client, now).await
         })
     }
@@ -99,7 +99,7 @@ impl Store {
     /// Stores a client from the settings file; whether what a consent depends on has changed.
     pub async fn put_configured(&self, client: &Client, now: Timestamp) -> Result<bool, StoreError> {
         transact!(self.db, |tx| {
-            insert(tx, client, None, None).await?;
+            put_client(tx, client, None, None).await?;
             note_change(tx, client, now).await
         })
     }
@@ -166,7 +166,7 @@ impl Store {
     }
 }
 
-async fn insert(
+pub(crate) async fn put_client(
     tx: &mut Tx,
     client: &Client,
     fresh_until: Option<Timestamp>,
@@ -221,7 +221,7 @@ async fn remove(tx: &mut Tx, id: &ClientId, now: Timestamp) -> Result<bool, Stor
     Ok(removed)
 }
 
-fn stored_client(mut row: Row) -> Result<StoredClient, StoreError> {
+pub(crate) fn stored_client(mut row: Row) -> Result<StoredClient, StoreError> {
     let id = row.take()?;
     let kind = ClientKind::parse(&row.take::<String>()?)
         .ok_or_else(|| StoreError::Damaged("a client of an unknown kind".into()))?;

@@ -11,7 +11,7 @@ use portcullis_oauth::{
 };
 
 use crate::{
-    ChangeKind, Store, StoreError, consents,
+    ACCESS_KEY, ChangeKind, Store, StoreError, consents,
     db::{Row, Tx, params, transact},
     last_use,
     spent::spend,
@@ -72,6 +72,17 @@ pub struct GrantRow {
     pub expires_at: Timestamp,
 }
 
+/// A grant whose person has signed in again since tokens of it were issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshGrant {
+    /// The grant.
+    pub grant: GrantId,
+    /// When they last proved who they are.
+    pub authenticated_at: Timestamp,
+    /// How, in the provider's words.
+    pub acr: Option<String>,
+}
+
 /// Which grants.
 pub(crate) enum GrantsOf<'a> {
     Person(&'a PersonId),
@@ -81,7 +92,7 @@ pub(crate) enum GrantsOf<'a> {
 
 /// The columns of a [`Grant`] in the order in which [`grant`] reads them.
 pub(crate) const GRANT: &str = "g.id, g.person, g.client, g.resource, g.scopes, g.redirect_uri, g.created_at, \
-     g.expires_at, g.revoked_at, g.revoked_why";
+     g.expires_at, g.authenticated_at, g.acr, g.session, g.revoked_at, g.revoked_why";
 
 impl Store {
     /// Stores what was approved, unless the same page was approved before.
@@ -93,21 +104,7 @@ impl Store {
             if !spend(tx, transaction, *transaction_expires_at).await? {
                 return Ok(Approved::AlreadySpent);
             }
-            tx.execute(
-                "insert into grants (id, person, client, resource, scopes, redirect_uri, created_at, expires_at) \
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                &params![
-                    &grant.id,
-                    &grant.person,
-                    &grant.client,
-                    &grant.resource,
-                    grant.scopes.to_string(),
-                    &grant.redirect_uri,
-                    grant.created_at,
-                    grant.expires_at
-                ],
-            )
-            .await?;
+            insert(tx, grant).await?;
             tx.execute(
                 "insert into codes (hash, grant_id, challenge, expires_at) values ($1, $2, $3, $4)",
                 &params![&code.hash, &code.grant, code.challenge.as_str(), code.expires_at],
@@ -127,7 +124,7 @@ impl Store {
         self.db.query_first(&sql, &params![id]).await?.map(|mut row| grant(&mut row)).transpose()
     }
 
-    /// A person's living grants, the youngest first. spec: AS-91
+    /// A person's living grants, the youngest first; access keys have a list of their own. spec: AS-91
     pub async fn grants_of(&self, person: &PersonId, now: Timestamp) -> Result<Vec<GrantRow>, StoreError> {
         let rows = self
             .db
@@ -135,9 +132,9 @@ impl Store {
                 "select g.id, g.person, g.client, c.metadata, c.kind, g.resource, g.scopes, g.redirect_uri, \
                  g.created_at, g.last_used_at, g.expires_at \
                  from grants g left join clients c on c.id = g.client \
-                 where g.person = $1 and g.revoked_at is null and g.expires_at > $2 \
+                 where g.person = $1 and g.revoked_at is null and g.expires_at > $2 and g.client <> $3 \
                  order by g.created_at desc, g.id",
-                &params![person, now],
+                &params![person, now, ACCESS_KEY],
             )
             .await?;
         rows.into_iter().map(grant_row).collect()
@@ -187,6 +184,46 @@ impl Store {
         rows.into_iter().map(|mut row| row.take()).collect()
     }
 
+    /// Notes that the person of a living grant has proved again who they are, and tells the nodes; whether there is such a
+    /// grant. What is older than what is known changes nothing.
+    pub async fn fresh_sign_in(
+        &self,
+        id: &GrantId,
+        authenticated_at: Timestamp,
+        acr: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        transact!(self.db, |tx| {
+            let fresh = tx
+                .execute(
+                    "update grants set authenticated_at = $2, acr = $3, freshened_at = $4 where id = $1 \
+                     and revoked_at is null and expires_at > $4 \
+                     and (authenticated_at is null or authenticated_at <= $2)",
+                    &params![id, authenticated_at, acr, now],
+                )
+                .await?;
+            if fresh == 1 {
+                tx.changed(ChangeKind::GrantFresh, id.as_str(), now);
+            }
+            Ok(fresh == 1)
+        })
+    }
+
+    /// The living grants whose person has signed in afresh since the oldest access token that could still be alive: such a
+    /// token knows an older sign-in.
+    pub async fn fresh_grants(&self, now: Timestamp) -> Result<Vec<FreshGrant>, StoreError> {
+        let rows = self
+            .db
+            .query(
+                "select id, authenticated_at, acr from grants where freshened_at > $1 and revoked_at is null",
+                &params![now.minus(TOKENS_ALIVE)],
+            )
+            .await?;
+        let fresh =
+            |mut row: Row| Ok(FreshGrant { grant: row.take()?, authenticated_at: row.take()?, acr: row.take()? });
+        rows.into_iter().map(fresh).collect()
+    }
+
     /// Notes when grants, and so their clients, were last used.
     pub async fn touch_grants(&self, used: &[(GrantId, Timestamp)]) -> Result<(), StoreError> {
         transact!(self.db, |tx| {
@@ -200,6 +237,39 @@ impl Store {
             Ok(())
         })
     }
+}
+
+/// Stores a grant, with the sign-in of the session that it was approved in: the session may be gone when that one ends.
+pub(crate) async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
+    let session = grant.session.as_deref();
+    let born = tx.query_first("select issuer, subject, sid from sessions where id = $1", &params![session]).await?;
+    let (issuer, subject, sid): (Option<String>, Option<String>, Option<String>) = match born {
+        Some(mut row) => (row.take()?, row.take()?, row.take()?),
+        None => (None, None, None),
+    };
+    tx.execute(
+        "insert into grants (id, person, client, resource, scopes, redirect_uri, created_at, expires_at, \
+         authenticated_at, acr, session, issuer, subject, sid) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        &params![
+            &grant.id,
+            &grant.person,
+            &grant.client,
+            &grant.resource,
+            grant.scopes.to_string(),
+            &grant.redirect_uri,
+            grant.created_at,
+            grant.expires_at,
+            grant.authenticated_at,
+            grant.acr.as_deref(),
+            session,
+            issuer,
+            subject,
+            sid
+        ],
+    )
+    .await
+    .map(drop)
 }
 
 pub(crate) async fn touch(tx: &mut Tx, id: &GrantId, at: Timestamp) -> Result<(), StoreError> {
@@ -258,11 +328,14 @@ pub(crate) fn grant(row: &mut Row) -> Result<Grant, StoreError> {
         redirect_uri: row.take()?,
         created_at: row.take()?,
         expires_at: row.take()?,
+        authenticated_at: row.take()?,
+        acr: row.take()?,
+        session: row.take()?,
         revoked: revoked(row)?,
     })
 }
 
-fn scopes(row: &mut Row) -> Result<Scopes, StoreError> {
+pub(crate) fn scopes(row: &mut Row) -> Result<Scopes, StoreError> {
     Scopes::parse(&row.take::<String>()?).map_err(|_| StoreError::Damaged("scopes of a grant".into()))
 }
 

@@ -16,6 +16,7 @@
 //! Deliberately absent: storage traits, mocks, SQL built from values, time from the database, and law: who may do what
 //! is decided by the caller's closure. The journal is not here either, only an index of it.
 
+mod access_keys;
 mod audit_index;
 mod changes;
 mod clients;
@@ -26,13 +27,20 @@ mod error;
 #[cfg(feature = "fixture")]
 pub mod fixture;
 mod grants;
+mod groups;
+mod identities;
 mod invitations;
 mod keys;
 mod last_use;
+mod machine;
 mod meta;
+mod offboard;
 mod people;
 mod purge;
+mod reports;
 mod schema;
+mod scim_groups;
+mod scim_users;
 mod servers;
 mod sessions;
 mod spent;
@@ -41,18 +49,26 @@ mod tokens;
 use portcullis_base::Timestamp;
 
 pub use self::{
+    access_keys::{ACCESS_KEY, AccessKeyRow, NewAccessKey},
     audit_index::{AuditCursor, AuditEntry, AuditFilter, AuditPage},
     changes::{Change, ChangeKind},
     clients::{ClientLife, StoredClient},
     db::DatabaseSettings,
     error::StoreError,
-    grants::{Approval, Approved, GrantRow, TOKENS_ALIVE},
+    grants::{Approval, Approved, FreshGrant, GrantRow, TOKENS_ALIVE},
+    groups::{GroupOrigin, GroupSource},
+    identities::{Due, Identity, LinkBy, NewPeople, ProviderSignIn, SignInRefused, SignedIn},
     keys::SigningKeyRow,
-    people::{NewPerson, Person},
+    machine::{MachineGrant, NewServiceAccount, ServiceAccount},
+    offboard::{EndedGrant, EndedIdentity, Extent, Offboarded},
+    people::{NewPerson, Person, PersonKind},
     purge::Purged,
+    reports::ReportRow,
     schema::{KNOWN_VERSION, SchemaStatus},
+    scim_groups::{Members, NewScimGroup, ScimGroup, ScimGroupLookup, ScimMember},
+    scim_users::{Listed, NewScimUser, Paging, ScimState, ScimUser, ScimUserLookup, ScimWrite},
     servers::ServerRow,
-    sessions::BrowserSession,
+    sessions::{BrowserSession, Ended, NewSession},
     tokens::FirstRefresh,
 };
 

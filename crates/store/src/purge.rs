@@ -22,6 +22,8 @@ pub struct Purged {
 const CODES_REMEMBERED: Duration = Duration::from_hours(24);
 /// Longer than tokens live, and longer than a node is out of touch without being restarted.
 const CHANGES_REMEMBERED: Duration = Duration::from_hours(24);
+/// Somebody whom a directory took away and announces again within this time is the same person.
+const DELETED_REMEMBERED: Duration = Duration::from_hours(24 * 400);
 /// Rows per commit: others want to write in between.
 const PORTION: i64 = 500;
 
@@ -47,9 +49,14 @@ impl Store {
                 "delete from refresh_tokens where hash in (select hash from refresh_tokens where expires_at < $1 limit $2)",
                 now,
             ),
-            // Codes and refresh tokens of a grant go with it.
+            // Codes, refresh tokens and access keys of a grant go with it.
             ("delete from grants where id in (select id from grants where expires_at < $1 limit $2)", grants),
             ("delete from grants where id in (select id from grants where revoked_at < $1 limit $2)", grants),
+            // The person stays, in the records and in the way of their own return.
+            (
+                "delete from scim_users where id in (select id from scim_users where deleted_at < $1 limit $2)",
+                now.minus(DELETED_REMEMBERED),
+            ),
             (
                 "delete from changes where revision in (select revision from changes where changed_at < $1 \
                  and revision < (select max(revision) from changes) limit $2)",

@@ -58,6 +58,12 @@ impl<'a> From<&'a Vec<u8>> for Param<'a> {
     }
 }
 
+impl<'a> From<&'a [u8]> for Param<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
 impl<'a> From<&'a Digest> for Param<'a> {
     fn from(digest: &'a Digest) -> Self {
         Self::Bytes(digest.as_bytes())

@@ -11,7 +11,10 @@ use portcullis_oauth::{
     scope::Scopes,
     token::{self, RedeemFacts, Redeemed, Redemption, RefreshFacts, RefreshPolicy, RefreshRequest, Refreshed},
 };
-use portcullis_store::{Approval, Approved, FirstRefresh, NewPerson, Person, Store, fixture::TestDatabase};
+use portcullis_store::{
+    Approval, Approved, FirstRefresh, LinkBy, NewPeople, NewPerson, NewScimUser, NewSession, Person, ProviderSignIn,
+    ScimState, SignedIn, Store, StoreError, fixture::TestDatabase,
+};
 
 pub const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 pub const MINUTE: Duration = Duration::from_mins(1);
@@ -44,6 +47,70 @@ pub async fn on_postgresql() -> Option<Arc<Given>> {
 async fn open(database: TestDatabase) -> Arc<Given> {
     let store = database.open().await.unwrap();
     Arc::new(Given { database, store })
+}
+
+/// The public name of the session that [`Given::sign_in`] starts.
+pub fn session_id(cookie: &str) -> String {
+    format!("bse_{}", digest(&format!("name of {cookie}")).to_base64url())
+}
+
+/// A session of a local account whose cookie is `hash`.
+pub fn session<'a>(hash: &'a Digest, id: &'a str, person: &'a PersonId, expires_at: Timestamp) -> NewSession<'a> {
+    NewSession {
+        hash,
+        id,
+        person,
+        provider: None,
+        issuer: None,
+        subject: None,
+        sid: None,
+        authenticated_at: NOW,
+        acr: None,
+        agent: "Browser/1.0",
+        address: Some(std::net::IpAddr::from([192, 0, 2, 7])),
+        logout_hint: None,
+        expires_at,
+    }
+}
+
+pub const PROVIDER: &str = "company";
+pub const ISSUER: &str = "https://login.example.com";
+
+/// A sign-in of somebody new at the provider.
+pub fn at_provider<'a>(subject: &'a str, new_person: &'a PersonId, names: &'a [String]) -> ProviderSignIn<'a> {
+    ProviderSignIn {
+        provider: PROVIDER,
+        issuer: ISSUER,
+        subject,
+        tenant: Some("tenant"),
+        external_id: None,
+        email: None,
+        names,
+        display_name: "Ada L.",
+        groups: None,
+        refresh_sealed: Some(b"sealed"),
+        sign_up: NewPeople::Welcome,
+        link: LinkBy::Nothing,
+        new_person,
+    }
+}
+
+/// What the provider's directory says of somebody, but for the names.
+pub fn directory_user<'a>(id: &'a str, user_name: &'a str) -> NewScimUser<'a> {
+    NewScimUser {
+        id,
+        provider: PROVIDER,
+        user_name,
+        external_id: None,
+        email: None,
+        display_name: "Somebody",
+        attributes: "{}",
+        state: ScimState::Active,
+    }
+}
+
+pub fn groups(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 pub fn after(by: Duration) -> Timestamp {
@@ -86,6 +153,9 @@ pub fn grant(id: &str, person: &PersonId, client: &str) -> Grant {
         redirect_uri: "http://127.0.0.1:4711/callback".into(),
         created_at: NOW,
         expires_at: after(30 * DAY),
+        authenticated_at: Some(NOW),
+        acr: None,
+        session: None,
         revoked: None,
     }
 }
@@ -112,23 +182,69 @@ pub fn consent(grant: &Grant, document: &str) -> ConsentKey {
 }
 
 impl Given {
+    /// Signs a person in with a password: the cookie is `cookie`, the session's name [`session_id`].
+    pub async fn sign_in(&self, cookie: &str, person: &PersonId, expires_at: Timestamp) -> Result<(), StoreError> {
+        let (hash, id) = (digest(cookie), session_id(cookie));
+        self.start_session(&session(&hash, &id, person, expires_at), NOW).await
+    }
+
     pub async fn person(&self, name: &str) -> Person {
         self.create_person(&new_person(name), NOW).await.unwrap()
+    }
+
+    /// Somebody who came from the provider, with these groups.
+    pub async fn signed_up(&self, name: &str, member_of: &[&str]) -> Person {
+        let (id, names, member_of) = (PersonId::new(format!("usr_{name}")), groups(&[name]), groups(member_of));
+        let sign_in = ProviderSignIn { groups: Some(&member_of), ..at_provider(name, &id, &names) };
+        match self.sign_in_identity(&sign_in, NOW).await.unwrap() {
+            SignedIn::Created(person) => person,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A session that came from the provider's sign-in.
+    pub async fn session_from_provider(&self, cookie: &str, person: &Person, sid: Option<&str>) {
+        let (hash, id) = (digest(cookie), session_id(cookie));
+        let new = NewSession {
+            provider: Some(PROVIDER),
+            issuer: Some(ISSUER),
+            subject: Some(&person.name),
+            sid,
+            acr: Some("silver"),
+            logout_hint: Some(b"sealed hint"),
+            ..session(&hash, &id, &person.id, after(DAY))
+        };
+        self.start_session(&new, NOW).await.unwrap();
+    }
+
+    /// A grant approved in the session of `cookie`.
+    pub async fn granted_in(&self, id: &str, cookie: &str, person: &PersonId) -> Grant {
+        let grant = Grant { session: Some(session_id(cookie)), ..grant(id, person, "c") };
+        self.approved(&grant).await;
+        grant
+    }
+
+    /// Whether the session of `cookie` lives.
+    pub async fn is_signed_in(&self, cookie: &str) -> bool {
+        self.session(&digest(cookie), NOW, HOUR).await.unwrap().is_some()
     }
 
     /// An approved grant whose code is `"code of {id}"`.
     pub async fn granted(&self, id: &str, person: &PersonId, client: &str) -> Grant {
         let grant = grant(id, person, client);
-        let code = code(&format!("code of {id}"), &grant);
+        self.approved(&grant).await;
+        grant
+    }
+
+    async fn approved(&self, grant: &Grant) {
         let approval = Approval {
-            transaction: &format!("page of {id}"),
+            transaction: &format!("page of {}", grant.id),
             transaction_expires_at: after(10 * MINUTE),
-            grant: &grant,
-            code: &code,
+            grant,
+            code: &code(&format!("code of {}", grant.id), grant),
             remember: None,
         };
         assert_eq!(self.approve(&approval, NOW).await.unwrap(), Approved::Stored);
-        grant
     }
 
     /// Redeems as the client that the code was made for.

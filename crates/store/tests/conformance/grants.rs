@@ -1,6 +1,6 @@
 use portcullis_base::{ClientId, GrantId};
 use portcullis_oauth::{client::ClientKind, grant::RevokedWhy};
-use portcullis_store::{Approval, Approved, ChangeKind, TOKENS_ALIVE};
+use portcullis_store::{Approval, Approved, ChangeKind, FreshGrant, TOKENS_ALIVE};
 
 use crate::{
     given::{DAY, Given, HOUR, MINUTE, NOW, RESOURCE, after, client, code, consent, grant},
@@ -8,6 +8,7 @@ use crate::{
 };
 
 on_both!(
+    fresh_sign_in_is_known_and_announced,
     approved_grant_comes_back_whole,
     page_is_approved_once,
     persons_page_lists_living_grants,
@@ -169,4 +170,27 @@ async fn removed_server_ends_its_grants_and_is_asked_about_again(given: &Given) 
     assert!(given.is_revoked(&grant).await);
     assert!(!given.is_consent_remembered(&key).await.unwrap());
     assert_eq!(given.changes_since(0).await.unwrap().pop().unwrap().key, "grt_1");
+}
+
+/// spec: AS-89
+async fn fresh_sign_in_is_known_and_announced(given: &Given) {
+    let ada = given.person("ada").await;
+    let grant = given.granted("grt_1", &ada.id, "c").await;
+    given.granted("grt_2", &ada.id, "c").await;
+    let seen = given.revision().await.unwrap();
+    let at = NOW.plus(std::time::Duration::from_mins(5));
+    assert!(given.fresh_sign_in(&grant.id, at, Some("gold"), at).await.unwrap());
+    let change = given.changes_since(seen).await.unwrap().pop().unwrap();
+    assert_eq!((change.kind, change.key.as_str()), (ChangeKind::GrantFresh, "grt_1"));
+    let fresh = given.fresh_grants(at).await.unwrap();
+    let expected = FreshGrant { grant: grant.id.clone(), authenticated_at: at, acr: Some("gold".into()) };
+    assert_eq!(fresh, [expected]);
+    let found = given.grant(&grant.id).await.unwrap().unwrap();
+    assert_eq!((found.authenticated_at, found.acr.as_deref()), (Some(at), Some("gold")));
+
+    assert!(!given.fresh_sign_in(&grant.id, NOW, None, at).await.unwrap(), "older than what is known");
+    assert!(given.fresh_grants(at.plus(TOKENS_ALIVE * 2)).await.unwrap().is_empty(), "no older token is left");
+    given.revoke_grant(&grant.id, RevokedWhy::Person, at).await.unwrap();
+    assert!(!given.fresh_sign_in(&grant.id, at, None, at).await.unwrap());
+    assert!(given.fresh_grants(at).await.unwrap().is_empty());
 }

@@ -21,7 +21,7 @@ async fn person_comes_back_as_created(given: &Given) {
     let new = new_admin("ada");
     let created = given.create_person(&new, NOW).await.unwrap();
     assert!(created.is_active() && created.is_admin());
-    assert_eq!((&created.id, &created.groups, &created.email), (&new.id, &new.groups, &new.email));
+    assert_eq!((&created.id, &created.local_groups, &created.email), (&new.id, &new.groups, &new.email));
     assert_eq!(given.store.person(&new.id).await.unwrap().as_ref(), Some(&created));
     assert_eq!(given.people().await.unwrap(), std::slice::from_ref(&created));
     let (found, hash) = given.person_by_name("ada").await.unwrap().unwrap();
@@ -42,7 +42,7 @@ async fn name_is_unique_without_regard_to_case(given: &Given) {
 
 async fn password_change_ends_the_sessions(given: &Given) {
     let ada = given.person("ada").await;
-    given.start_session(&digest("cookie"), &ada.id, NOW, after(DAY)).await.unwrap();
+    given.sign_in("cookie", &ada.id, after(DAY)).await.unwrap();
     let hash = Secret::new("$argon2id$new".into());
     assert!(given.set_password(&ada.id, &hash, NOW).await.unwrap());
     assert_eq!(given.person_by_name("ada").await.unwrap().unwrap().1, Some(hash.clone()));
@@ -53,8 +53,8 @@ async fn password_change_ends_the_sessions(given: &Given) {
 async fn disabled_person_loses_sessions_grants_and_consents(given: &Given) {
     let (ada, bob) = (given.person("ada").await, given.person("bob").await);
     let (lost, kept) = (given.granted("grt_1", &ada.id, "c").await, given.granted("grt_2", &bob.id, "c").await);
-    given.start_session(&digest("cookie"), &ada.id, NOW, after(DAY)).await.unwrap();
-    given.start_session(&digest("other"), &bob.id, NOW, after(DAY)).await.unwrap();
+    given.sign_in("cookie", &ada.id, after(DAY)).await.unwrap();
+    given.sign_in("other", &bob.id, after(DAY)).await.unwrap();
 
     assert!(given.disable_person(&ada.id, NOW).await.unwrap());
     assert!(!given.disable_person(&ada.id, NOW).await.unwrap(), "nothing is left to do");
@@ -72,7 +72,7 @@ async fn disabled_person_loses_sessions_grants_and_consents(given: &Given) {
 async fn last_administrator_cannot_be_disabled(given: &Given) {
     let ada = given.create_person(&new_admin("ada"), NOW).await.unwrap();
     given.person("bob").await;
-    given.start_session(&digest("cookie"), &ada.id, NOW, after(DAY)).await.unwrap();
+    given.sign_in("cookie", &ada.id, after(DAY)).await.unwrap();
     assert!(matches!(given.disable_person(&ada.id, NOW).await, Err(StoreError::LastAdministrator)));
     assert!(given.store.person(&ada.id).await.unwrap().unwrap().is_admin());
     assert!(given.session(&digest("cookie"), NOW, HOUR).await.unwrap().is_some(), "nothing was half done");

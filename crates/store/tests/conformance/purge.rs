@@ -19,7 +19,7 @@ on_both!(
 
 async fn what_is_over_is_forgotten(given: &Given) {
     let ada = given.person("ada").await;
-    given.start_session(&digest("cookie"), &ada.id, NOW, after(HOUR)).await.unwrap();
+    given.sign_in("cookie", &ada.id, after(HOUR)).await.unwrap();
     given.issue_invitation(&digest("link"), NOW, after(HOUR)).await.unwrap();
     given.end_mcp_session(&SessionId::new("ses_1"), NOW, after(HOUR)).await.unwrap();
     let expired = given.granted("grt_1", &ada.id, "c").await;
@@ -47,7 +47,7 @@ async fn what_is_over_is_forgotten(given: &Given) {
 
 async fn what_is_not_over_stays(given: &Given) {
     let ada = given.person("ada").await;
-    given.start_session(&digest("cookie"), &ada.id, NOW, after(HOUR)).await.unwrap();
+    given.sign_in("cookie", &ada.id, after(HOUR)).await.unwrap();
     given.issue_invitation(&digest("link"), NOW, after(HOUR)).await.unwrap();
     given.end_mcp_session(&SessionId::new("ses_1"), NOW, after(HOUR)).await.unwrap();
     given.granted("grt_1", &ada.id, "c").await;

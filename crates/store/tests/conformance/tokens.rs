@@ -215,7 +215,7 @@ async fn no_usable_credential_is_stored(given: &Given) {
     let [cookie, link, auth_code, first, next, page] = [1, 2, 3, 4, 5, 6].map(credential);
     given.issue_invitation(&digest(&link), NOW, after(HOUR)).await.unwrap();
     let ada = given.redeem_invitation(&digest(&link), &new_person("ada"), NOW).await.unwrap().unwrap();
-    given.start_session(&digest(&cookie), &ada.id, NOW, after(DAY)).await.unwrap();
+    given.sign_in(&cookie, &ada.id, after(DAY)).await.unwrap();
     given.put_registered(&client("c"), 10, NOW).await.unwrap();
     let grant = grant("grt_canary", &ada.id, "c");
     let approval = Approval {

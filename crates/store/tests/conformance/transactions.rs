@@ -9,11 +9,8 @@ use crate::{
     on_both,
 };
 
-on_both!(
-    work_dropped_at_any_await_leaves_nothing_open,
-    work_waiting_for_another_process_can_be_dropped,
-    two_handles_on_one_database_see_each_other,
-);
+on_both!(on one thread: work_dropped_at_any_await_leaves_nothing_open);
+on_both!(work_waiting_for_another_process_can_be_dropped, two_handles_on_one_database_see_each_other,);
 
 /// Polls a future until it has been pending `times` times, then drops it; whether it was done before.
 async fn polled<F: Future>(future: F, times: usize) -> bool {
@@ -39,7 +36,7 @@ async fn work_dropped_at_any_await_leaves_nothing_open(given: &Given) {
     for times in 0.. {
         let ada = given.person(&format!("ada{times}")).await;
         given.granted(&format!("grt_{times}"), &ada.id, "c").await;
-        given.start_session(&digest("cookie"), &ada.id, NOW, after(DAY)).await.unwrap();
+        given.sign_in("cookie", &ada.id, after(DAY)).await.unwrap();
         let finished = polled(given.disable_person(&ada.id, NOW), times).await;
         dropped += usize::from(!finished);
 
