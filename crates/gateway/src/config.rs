@@ -14,6 +14,10 @@ use portcullis_base::{Secret, ServerName};
 use portcullis_store::DatabaseSettings;
 
 pub use self::{
+    identity::{
+        AccessKeys, BackChannel, ClaimNames, ClientAuth, Directory, External, ExternalClaims, ExternalKeys, IdJag,
+        Identity, Link, Offline, Provider, ProviderKind, Scim, SignUp, Tenant, Workload, WorkloadRule,
+    },
     load::{DEFAULTS, Loaded, Sources},
     origin::{Origin, Origins},
     problem::{Problem, Problems},
@@ -23,15 +27,21 @@ pub use self::{
 };
 use crate::journal::Durability;
 
+mod cautions;
+mod external;
+mod identity;
+mod issuers;
 mod load;
 mod locate;
 mod origin;
 mod problem;
+mod providers;
 mod public_url;
 mod read;
 mod sections;
 mod server;
 mod values;
+mod workloads;
 
 /// Valid settings, in the order of the file.
 #[derive(Clone, Debug)]
@@ -52,6 +62,8 @@ pub struct Config {
     pub identity: Identity,
     /// Role → groups that hold it.
     pub roles: BTreeMap<String, Vec<String>>,
+    /// Access keys for clients that cannot do OAuth.
+    pub access_keys: AccessKeys,
     /// Servers named in the file. Those of `portcullis protect` are in the database.
     pub servers: Vec<Server>,
     /// The endpoint of authorization requests that name no `resource` (clients of 2025-03-26); `None` refuses them.
@@ -72,13 +84,6 @@ pub struct Config {
     pub limits: Limits,
     /// The audit trail.
     pub audit: Audit,
-}
-
-/// Who may sign in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Names and passwords kept by the gateway.
-    pub local_accounts: bool,
 }
 
 /// The `rules:` list as it stands in the file, so that the policy crate can name file and line.
@@ -232,6 +237,11 @@ impl Config {
         load::load(sources)
     }
 
+    /// What is allowed but deserves a thought, as sentences for whoever starts the gateway.
+    pub fn cautions(&self) -> Vec<String> {
+        cautions::of(self)
+    }
+
     /// The same settings on the address that was really bound: port 0 in `listen` means that the system chooses one.
     #[must_use]
     pub fn bound_to(mut self, listen: SocketAddr, operations: SocketAddr) -> Self {
@@ -241,6 +251,11 @@ impl Config {
         self.listen = listen;
         self.operations = operations;
         self
+    }
+
+    /// Whether a provider is trusted for identity assertions (ID-JAG).
+    pub fn trusts_identity_assertions(&self) -> bool {
+        self.identity.providers.iter().any(|provider| provider.id_jag.is_some())
     }
 
     /// The URL that clients are given for a server; also its resource identifier and the audience of its tokens.

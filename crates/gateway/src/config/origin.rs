@@ -89,7 +89,8 @@ fn shown(key: &str, value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => super::read::compact(other),
     };
-    let secret = key.ends_with("secret") || key == "root_key";
+    let secret =
+        ["secret", "scim.token", "directory.service_account"].iter().any(|end| key.ends_with(end)) || key == "root_key";
     let by_reference = text.starts_with("env:") || text.starts_with("file:");
     if secret && !by_reference {
         return "(secret)".into();

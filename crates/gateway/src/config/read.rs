@@ -213,6 +213,13 @@ impl<'a> Node<'a> {
         self.settings.add(line, place, show(&self.path), what.into(), (!help.is_empty()).then_some(help));
     }
 
+    /// Reports a key that a thing of this kind does not have.
+    pub(super) fn unfit(&self, kind: &str, why: &str) {
+        if self.is_given() {
+            self.problem(format!("is not for kind {kind}"), format!("{why}; take it out"));
+        }
+    }
+
     fn place(&self) -> (usize, String) {
         match (self.settings.layer(&self.path), self.settings.file) {
             (Some(Layer::Environment(name) | Layer::Flag(name)), _) => (usize::MAX, name.clone()),
@@ -338,15 +345,20 @@ impl<'a> Node<'a> {
 
     /// One of several words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> T {
+        self.choice_of(choices).unwrap_or(choices[0].1)
+    }
+
+    /// One of several words, or `None` after reporting.
+    pub(super) fn choice_of<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let expected = format!("one of {}", words.join(", "));
-        let Some(text) = self.read_text(&expected, words[0]) else { return choices[0].1 };
+        let text = self.read_text(&expected, words[0])?;
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.trim()) {
-            return *value;
+            return Some(*value);
         }
         let what = format!("expected {expected}, found \"{}\"", printable(text, 60));
         self.problem(what, nearest(text, words).map(|word| format!("did you mean \"{word}\"?")).unwrap_or_default());
-        choices[0].1
+        None
     }
 
     /// A path; relative ones of the file start at the file's directory, others at the working directory.
@@ -506,6 +518,11 @@ impl<'a> Section<'a> {
             _ => None,
         };
         Node { settings: self.node.settings, path, value }
+    }
+
+    /// Whether the key has a value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        matches!(self.node.value, Some(Value::Mapping(map)) if map.get(key).is_some())
     }
 
     /// Refuses keys that a later version will know; they are not offered as known. Tells whether there was one.

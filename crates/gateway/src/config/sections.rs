@@ -11,9 +11,13 @@ use portcullis_store::DatabaseSettings;
 use url::Url;
 
 use super::{
-    Audit, Clients, Config, ConfiguredClient, Identity, Limits, MetadataDocuments, Outbound, PublicUrl, Registration,
-    RegistrationLimits, RulesText, Server, Sessions, Tokens,
+    AccessKeys, Audit, Clients, Config, ConfiguredClient, Identity, Limits, MetadataDocuments, Outbound, PublicUrl,
+    Registration, RegistrationLimits, RulesText, Server, Sessions, Tokens,
+    external::external,
+    issuers::Asked,
+    providers::provider,
     read::{Node, Section, Settings},
+    workloads::workloads,
 };
 use crate::journal::Durability;
 
@@ -38,9 +42,16 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
     let database = database(top.take("database"), &data);
     let root_key =
         Some(top.take("root_key")).filter(Node::is_given).and_then(|node| node.secret("file:/run/secrets/root-key"));
-    let identity = identity(top.take("identity").section());
+    let mut asked = Asked::default();
+    let identity_node = top.take("identity").section();
+    let local_accounts_given = identity_node.has("local_accounts");
+    let identity = identity(identity_node, &mut asked);
+    if !local_accounts_given {
+        derived.push(("identity.local_accounts", identity.local_accounts.to_string(), "identity.providers"));
+    }
     let roles = roles(&top.take("roles"));
-    let servers = servers(&top.take("servers"));
+    let access_keys = access_keys(top.take("access_keys").section());
+    let servers = servers(&top.take("servers"), &mut asked);
     let default_resource =
         Some(top.take("default_resource")).filter(Node::is_given).and_then(|node| server_name(&node));
     let rules = rules(&top.take("rules"));
@@ -48,6 +59,7 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
     let tokens = tokens(top.take("tokens").section());
     let clients = clients(top.take("clients").section());
     let outbound = outbound(top.take("outbound").section());
+    asked.check(&outbound.private_hosts);
     let trusted_proxies = trusted_proxies(&top.take("trusted_proxies"));
     let limits = limits(top.take("limits").section());
     let audit = audit(top.take("audit").section());
@@ -62,6 +74,7 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
         root_key,
         identity,
         roles,
+        access_keys,
         servers,
         default_resource,
         rules,
@@ -149,15 +162,25 @@ fn database(node: Node<'_>, data: &std::path::Path) -> DatabaseSettings {
     }
 }
 
-fn identity(mut section: Section<'_>) -> Identity {
-    let local_accounts = section.take("local_accounts").switch();
-    section.later(&[("providers", "people sign in with local accounts: portcullis user add NAME")]);
+fn identity<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> Identity {
+    let local = section.take("local_accounts");
+    let local = local.is_given().then(|| local.switch());
+    // spec: AS-145: groups are never older than this while somebody is active.
+    let refresh = section.take("refresh").duration(MINUTE..=15 * MINUTE, "10m");
+    let unreachable = section.take("unreachable").duration(15 * MINUTE..=30 * DAY, "24h");
+    let mut providers = Vec::new();
+    for item in section.take("providers").list("a list of providers", "[{ id: company, kind: oidc, … }]") {
+        if let Some(provider) = provider(item, &providers, asked) {
+            providers.push(provider);
+        }
+    }
+    let workloads = workloads(&section.take("workloads"), asked);
     section.finish();
-    Identity { local_accounts }
+    Identity { local_accounts: local.unwrap_or(providers.is_empty()), refresh, unreachable, providers, workloads }
 }
 
 fn roles(node: &Node<'_>) -> BTreeMap<String, Vec<String>> {
-    const ROLES: [&str; 2] = ["admin", "auditor"];
+    const ROLES: [&str; 4] = ["owner", "admin", "auditor", "member"];
     let mut roles = BTreeMap::new();
     for (role, groups) in node.entries("{ admin: [platform] }") {
         if !ROLES.contains(&role.as_str()) {
@@ -167,6 +190,15 @@ fn roles(node: &Node<'_>) -> BTreeMap<String, Vec<String>> {
         roles.insert(role, groups.texts("a list of groups", "[platform]"));
     }
     roles
+}
+
+fn access_keys(mut section: Section<'_>) -> AccessKeys {
+    let keys = AccessKeys {
+        enabled: section.take("enabled").switch(),
+        longest: section.take("longest").duration(HOUR..=366 * DAY, "90d"),
+    };
+    section.finish();
+    keys
 }
 
 fn server_name(node: &Node<'_>) -> Option<ServerName> {
@@ -182,7 +214,7 @@ fn server_name(node: &Node<'_>) -> Option<ServerName> {
     }
 }
 
-fn servers(node: &Node<'_>) -> Vec<Server> {
+fn servers<'a>(node: &Node<'a>, asked: &mut Asked<'a>) -> Vec<Server> {
     let mut servers: Vec<Server> = Vec::new();
     for item in node.list("a list of servers", "[{ name: github, url: https://mcp.example.com/mcp }]") {
         let mut section = item.section();
@@ -204,12 +236,13 @@ fn servers(node: &Node<'_>) -> Vec<Server> {
         let timeout = if timeout.is_given() { timeout.duration(SECOND..=DAY, "5m") } else { Server::TIMEOUT };
         let description =
             Some(section.take("description")).filter(Node::is_given).map(|node| node.text("a text", "Tickets"));
+        let authorization = external(section.take("authorization"), &servers, asked);
         section.finish();
         let (Some(name), Some(url)) = (name, url) else { continue };
         if servers.iter().any(|other| other.name == name) {
             name_node.problem(format!("\"{name}\" names a second server"), "give each server a name of its own");
         }
-        servers.push(Server { name, url, access, timeout, private, description });
+        servers.push(Server { name, url, access, timeout, private, description, authorization });
     }
     servers
 }

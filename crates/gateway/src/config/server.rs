@@ -7,7 +7,7 @@ use portcullis_policy::{Access, AccessEntry};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::public_url::is_loopback;
+use super::{External, public_url::is_loopback};
 
 /// A server and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct Server {
     /// What it is for, in the words of whoever registered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The company's authorization server, when ours does not issue the tokens. Only the settings file names one: the
+    /// entry in the database has no place for its secret.
+    #[serde(skip)]
+    pub authorization: Option<External>,
 }
 
 impl Server {
@@ -143,6 +147,7 @@ mod tests {
             timeout: Duration::from_millis(1500),
             private: true,
             description: Some("tickets".into()),
+            authorization: None,
         };
         assert_eq!(Server::from_json(&server.to_json()).expect("json"), server);
         let least = Server::from_json(r#"{"name":"acme","url":"https://mcp.example.com/mcp"}"#).expect("json");

@@ -1,5 +1,7 @@
 //! What people see of their settings: the messages for bad ones, and where good ones came from.
 
+mod identity;
+
 use insta::assert_snapshot;
 
 use super::*;
@@ -43,6 +45,14 @@ fn defaults_are_complete_and_valid() {
     assert!(config.identity.local_accounts);
 }
 
+const SECRETS: [(&str, &str); 5] = [
+    ("KEY", "k"),
+    ("REPORT_SECRET", "s"),
+    ("COMPANY_SECRET", "hunter2"),
+    ("COMPANY_SCIM_TOKEN", "0123456789abcdef"),
+    ("INTROSPECTION_SECRET", "s"),
+];
+
 #[test]
 fn commented_examples_of_the_defaults_are_valid_too() {
     // Every "# key: value" line of the embedded file, uncommented, must be something the loader takes.
@@ -71,10 +81,14 @@ fn commented_examples_of_the_defaults_are_valid_too() {
     }
     let text = text.replace("root_key: file:/run/secrets/portcullis-root-key", "root_key: env:KEY");
     let text = text.replace("ca_file: /etc/ssl/company.pem", "ca_file: Cargo.toml");
-    let loaded = Config::load(&sources(&text, &[("KEY", "k"), ("REPORT_SECRET", "s")], &[]));
+    let loaded = Config::load(&sources(&text, &SECRETS, &[]));
     let config = loaded.unwrap_or_else(|problems| panic!("{problems}\n{text}")).config;
     assert_eq!(config.servers.len(), 1, "{text}");
     assert_eq!(config.clients.configured.len(), 1, "{text}");
+    let kinds: Vec<_> = config.identity.providers.iter().map(|provider| provider.kind.as_str()).collect();
+    assert_eq!(kinds, ["oidc", "entra", "google", "github"], "{text}");
+    assert_eq!(config.identity.workloads.len(), 1, "{text}");
+    assert!(config.servers[0].authorization.is_some(), "{text}");
     assert!(config.rules.is_some() && config.root_key.is_some() && config.outbound.ca_file.is_some());
     assert_eq!(config.public_url.as_str(), "https://mcp.example.com");
 }
@@ -83,7 +97,7 @@ fn commented_examples_of_the_defaults_are_valid_too() {
 fn unknown_keys_are_refused_with_place_and_nearest_name() {
     assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, identity, roles, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
         known here: durability, arguments
     portcullis.yaml:4: clients.frobnicate: unknown key
@@ -159,7 +173,7 @@ fn servers_are_checked_one_by_one() {
     portcullis.yaml:13: servers[5].name: "same" names a second server
         give each server a name of its own
     portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
-        known here: name, private, url, credential, access, timeout, description
+        known here: name, private, url, credential, access, timeout, description, authorization
     portcullis.yaml:16: servers[5].access[0].allow: is not available yet in this version
         who is listed may call everything; write a rule under `rules` to narrow that
     "#);
@@ -167,11 +181,9 @@ fn servers_are_checked_one_by_one() {
 
 #[test]
 fn keys_of_later_versions_say_so() {
-    assert_snapshot!(problems("toolboxes: []\nidentity:\n  providers:\n    - id: company\n"), @"
+    assert_snapshot!(problems("toolboxes: []\n"), @"
     portcullis.yaml:1: toolboxes: is not available yet in this version
         name the servers one by one under `servers`
-    portcullis.yaml:3: identity.providers: is not available yet in this version
-        people sign in with local accounts: portcullis user add NAME
     ");
 }
 
@@ -308,7 +320,7 @@ fn mistyped_variables_are_refused_by_their_own_name() {
     PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
         example: depth: 8
     PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, identity, roles, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     "#);
 }
 

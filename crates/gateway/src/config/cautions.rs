@@ -1,0 +1,77 @@
+//! What is allowed but deserves a thought: told at every start, so that a choice made in a hurry is not forgotten.
+
+use super::{BackChannel, Config, Offline, Provider, ProviderKind, SignUp, Tenant};
+
+/// Every caution, as a sentence with the key it is about.
+pub(super) fn of(config: &Config) -> Vec<String> {
+    let identity = &config.identity;
+    let mut cautions = Vec::new();
+    if identity.local_accounts && !identity.providers.is_empty() {
+        cautions.push(
+            "identity.local_accounts: people with a password here sign in past the provider, and leaving the company does not end them"
+                .to_owned(),
+        );
+    }
+    if !identity.local_accounts && identity.providers.is_empty() {
+        cautions.push("identity: local accounts are off and no provider is set, so nobody can sign in".to_owned());
+    }
+    let administers = |role: &str| config.roles.get(role).is_some_and(|groups| !groups.is_empty());
+    if !identity.local_accounts && !identity.providers.is_empty() && !administers("owner") && !administers("admin") {
+        cautions.push(
+            "roles: no group is owner or admin, so nobody who signs in administers, unless `portcullis user admin NAME on` said so"
+                .to_owned(),
+        );
+    }
+    if config.access_keys.enabled {
+        cautions.push(
+            "access_keys.enabled: a key is a secret that is good for weeks without its person; prefer clients that sign in"
+                .to_owned(),
+        );
+    }
+    for (index, provider) in identity.providers.iter().enumerate() {
+        let place = format!("identity.providers[{index}] ({})", provider.id);
+        cautions.extend(of_provider(provider).into_iter().map(|caution| format!("{place}: {caution}")));
+    }
+    cautions
+}
+
+fn of_provider(provider: &Provider) -> Vec<String> {
+    let mut cautions = Vec::new();
+    if provider.sign_up == SignUp::Open
+        && let Some(who) = strangers(provider)
+    {
+        cautions.push(who.to_owned());
+    }
+    if provider.offline == Offline::No {
+        cautions.push(
+            "offline is false, so groups are as old as the sign-in, and a disabled account is noticed then".to_owned(),
+        );
+    }
+    let hears = !matches!(provider.kind, ProviderKind::Github | ProviderKind::Google);
+    if hears && provider.back_channel_logout == BackChannel::Off {
+        cautions.push("back_channel_logout is off, so a sign-out at the provider ends nothing here".to_owned());
+    }
+    if provider.id_jag.as_ref().is_some_and(|trust| trust.clients.iter().any(|client| client == "*")) {
+        cautions.push(
+            "id_jag.clients is \"*\": any client with an assertion of the provider gets a token without a consent page"
+                .to_owned(),
+        );
+    }
+    cautions
+}
+
+/// Whom an open sign-up lets in besides the company.
+fn strangers(provider: &Provider) -> Option<&'static str> {
+    match provider.kind {
+        ProviderKind::Entra if provider.tenant == Some(Tenant::Common) => Some(
+            "sign_up is true with tenant common: everybody with an account in one of `tenants`, guests included, gets an account here",
+        ),
+        ProviderKind::Google if provider.hosted_domains.is_empty() && provider.domains.is_empty() => Some(
+            "sign_up is true and neither hosted_domains nor domains is set: everybody with a Google account can sign in",
+        ),
+        ProviderKind::Github if provider.organizations.is_empty() => {
+            Some("sign_up is true and organizations is not set: everybody with a GitHub account can sign in")
+        }
+        _ => None,
+    }
+}
