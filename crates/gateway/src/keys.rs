@@ -29,13 +29,25 @@ pub enum Purpose {
     Consent,
     /// Private signing keys in the database.
     SigningKey,
+    /// What an identity provider gave for a person; the owner is issuer and subject.
+    ProviderToken,
+    /// The cookie of a sign-in that is under way at a provider.
+    SignIn,
+    /// The cookie of an approval that somebody gave who signs in next.
+    Approval,
+    /// The link to a fresh sign-in for a grant.
+    StepUp,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 4] = [
+const PURPOSES: [(Purpose, &[u8]); 8] = [
     (Purpose::McpSession, b"mcp session"),
     (Purpose::RequestState, b"request state"),
     (Purpose::Consent, b"consent"),
     (Purpose::SigningKey, b"signing key"),
+    (Purpose::ProviderToken, b"provider token"),
+    (Purpose::SignIn, b"sign-in"),
+    (Purpose::Approval, b"approval"),
+    (Purpose::StepUp, b"step-up"),
 ];
 
 /// Keys of one deployment, in memory. Cannot be printed.
@@ -44,6 +56,7 @@ pub struct Keys {
     refresh: Zeroizing<[u8; 32]>,
     journal: Zeroizing<[u8; 32]>,
     events: hmac::Key,
+    states: hmac::Key,
 }
 
 /// Why there is no root key.
@@ -130,6 +143,7 @@ impl Keys {
             refresh: derive(&root, &[b"refresh tokens"]),
             journal: derive(&root, &[b"journal signatures"]),
             events: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, &[b"event ids"]).as_slice()),
+            states: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, &[b"sign-in states"]).as_slice()),
         }
     }
 
@@ -157,6 +171,17 @@ impl Keys {
         Some(plain)
     }
 
+    /// Seals what a provider gave us for asking about the person that `subject` is to `issuer`. spec: AS-144
+    pub fn seal_provider_token(&self, issuer: &str, subject: &str, plain: &Secret, rng: &dyn Rng) -> Vec<u8> {
+        self.seal(Purpose::ProviderToken, &identity(issuer, subject), plain.reveal().as_bytes(), rng)
+    }
+
+    /// Opens what [`seal_provider_token`](Self::seal_provider_token) made.
+    pub fn open_provider_token(&self, issuer: &str, subject: &str, sealed: &[u8]) -> Option<Secret> {
+        let plain = self.open(Purpose::ProviderToken, &identity(issuer, subject), sealed)?;
+        String::from_utf8(plain).ok().map(Secret::new)
+    }
+
     /// The key from which each refresh token's successor is derived.
     pub fn refresh_tokens(&self) -> &[u8; 32] {
         &self.refresh
@@ -170,12 +195,24 @@ impl Keys {
         seed
     }
 
+    /// A mark that only we can put on the random part of a `state`.
+    pub fn state_mark(&self, random: &[u8]) -> [u8; 16] {
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&hmac::sign(&self.states, random).as_ref()[..16]);
+        mark
+    }
+
     /// A short mark that binds an event id to the session in which it was given out.
     pub fn event_mark(&self, session: &[u8]) -> [u8; 8] {
         let mut mark = [0; 8];
         mark.copy_from_slice(&hmac::sign(&self.events, session).as_ref()[..8]);
         mark
     }
+}
+
+/// No issuer has a line break in it.
+fn identity(issuer: &str, subject: &str) -> Vec<u8> {
+    [issuer, "\n", subject].concat().into_bytes()
 }
 
 fn derive(root: &hkdf::Prk, label: &[&[u8]]) -> Zeroizing<[u8; 32]> {
@@ -208,6 +245,18 @@ mod tests {
             touched[at] ^= 1;
             assert_eq!(keys.open(Purpose::Consent, b"alice", &touched), None, "byte {at}");
             assert_eq!(keys.open(Purpose::Consent, b"alice", &sealed[..at]), None, "cut at {at}");
+        }
+    }
+
+    // spec: AS-144
+    #[test]
+    fn what_a_provider_gave_opens_for_its_person_only() {
+        let (keys, rng) = (Keys::from_root(&Zeroizing::new([7; 32])), SeededRng::new(1));
+        let sealed = keys.seal_provider_token("https://a", "lice", &Secret::new("refresh".into()), &rng);
+        assert_eq!(keys.open_provider_token("https://a", "lice", &sealed), Some(Secret::new("refresh".into())));
+        assert!(!sealed.windows(7).any(|part| part == b"refresh"));
+        for (issuer, subject) in [("https://b", "lice"), ("https://a", "bob"), ("https://al", "ice"), ("", "")] {
+            assert_eq!(keys.open_provider_token(issuer, subject, &sealed), None, "{issuer} {subject}");
         }
     }
 

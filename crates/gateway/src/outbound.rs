@@ -1,7 +1,7 @@
 //! The one guarded client for everything we fetch that somebody else named: client documents, key sets, metadata.
 //!
 //! https on port 443, unless an administrator named `host:port`; global addresses only, checked after resolution; no
-//! redirects, no cookies, no credentials, no decompression, a time limit and a size limit. What went wrong is told in two
+//! redirects, no cookies, no credentials but those given for one request, no decompression, a time limit and a size limit. What went wrong is told in two
 //! texts: a generic one for whoever asked (SEC-13) and a precise one for the log.
 
 mod address;
@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use portcullis_base::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Host, Url};
 
@@ -39,12 +40,16 @@ pub struct Outbound {
 pub struct Ask<'a> {
     /// Where.
     pub url: &'a str,
+    /// What is to be done there.
+    pub method: Method,
     /// The media type we want.
     pub accept: &'static str,
-    /// The most bytes the body may have.
+    /// The most bytes the answer's body may have.
     pub limit: usize,
-    /// With a body it is a POST of this media type, without a GET.
+    /// What is sent along: media type and bytes.
     pub body: Option<(&'static str, Bytes)>,
+    /// What proves who asks: the value of the `Authorization` header, for this one host.
+    pub authorization: Option<Secret>,
 }
 
 /// What came back, whatever its status; redirects never come back.
@@ -64,6 +69,25 @@ pub struct Fetched {
 pub struct FetchError {
     public: &'static str,
     detail: String,
+}
+
+impl<'a> Ask<'a> {
+    /// To read what is at `url`, of at most `limit` bytes.
+    pub const fn get(url: &'a str, accept: &'static str, limit: usize) -> Self {
+        Self { url, method: Method::GET, accept, limit, body: None, authorization: None }
+    }
+
+    /// To post a form to `url`; the answer is JSON of at most `limit` bytes.
+    pub fn form(url: &'a str, form: String, limit: usize) -> Self {
+        let body = Some(("application/x-www-form-urlencoded", form.into()));
+        Self { method: Method::POST, body, ..Self::get(url, "application/json", limit) }
+    }
+
+    /// The same with an `Authorization` header.
+    #[must_use]
+    pub fn authorized(self, authorization: Option<Secret>) -> Self {
+        Self { authorization, ..self }
+    }
 }
 
 impl FetchError {
@@ -192,18 +216,23 @@ fn request(url: &Url, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, FetchError>
         None => url.host_str().unwrap_or_default().to_owned(),
     };
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let builder = Request::builder()
+    let mut builder = Request::builder()
+        .method(ask.method.clone())
         .uri(path)
         .header(header::HOST, host)
         .header(header::USER_AGENT, USER_AGENT)
         .header(header::ACCEPT, ask.accept)
         .header(header::ACCEPT_ENCODING, "identity")
         .header(header::CONNECTION, "close");
+    if let Some(authorization) = &ask.authorization {
+        let mut value = HeaderValue::from_str(authorization.reveal())
+            .map_err(|_| FetchError::new(NOT_ALLOWED, "credentials that cannot stand in a header"))?;
+        value.set_sensitive(true);
+        builder = builder.header(header::AUTHORIZATION, value);
+    }
     let built = match &ask.body {
-        Some((media_type, body)) => {
-            builder.method(Method::POST).header(header::CONTENT_TYPE, *media_type).body(Full::new(body.clone()))
-        }
-        None => builder.method(Method::GET).body(Full::new(Bytes::new())),
+        Some((media_type, body)) => builder.header(header::CONTENT_TYPE, *media_type).body(Full::new(body.clone())),
+        None => builder.body(Full::new(Bytes::new())),
     };
     built.map_err(|e| FetchError::new(NOT_ALLOWED, e))
 }
