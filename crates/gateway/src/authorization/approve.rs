@@ -55,6 +55,10 @@ pub async fn approve(
         redirect_uri: request.redirect_uri.clone(),
         created_at: now,
         expires_at: now.plus(app.config.tokens.refresh_absolute),
+        // A provider that does not say when leaves the beginning of time, which no token tells.
+        authenticated_at: Some(who.browser.authenticated_at).filter(|at| at.as_millis() > 0),
+        acr: who.browser.acr.clone(),
+        session: Some(who.browser.id.clone()),
         revoked: None,
     };
     let stored_code = Code {

@@ -1,9 +1,13 @@
 //! `GET /oauth/authorize`: a client sends a person here.
 //!
-//! What could redirect to an address that is not proved to be the client's is a page. Nobody is sent anywhere, and no
-//! client's document is fetched, before the person has signed in (spec: AS-33, AS-43, AS-114, T-13).
+//! What could redirect to an address that is not proved to be the client's is a page. Nobody is sent anywhere before they
+//! have signed in, and no client's document is fetched because of a link alone (spec: AS-33, AS-43, AS-114, T-13).
+//!
+//! With local accounts, sign-in comes first and consent after it. Where people sign in at a provider, the consent page is
+//! what a visitor sees first: a provider that knows them would answer without a word, and an application that nobody has
+//! looked at would have its code (spec: T-1, AS-130).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{RawQuery, State},
@@ -13,14 +17,16 @@ use http::{HeaderMap, StatusCode};
 use portcullis_audit::{Actor, Event, Kind, Outcome};
 use portcullis_base::token;
 use portcullis_oauth::{
-    authorize::{self as law, AuthorizeRequest, Checked, ErrorRedirect, Refusal, Visitor, may_bounce},
+    authorize::{
+        self as law, AuthorizeRequest, Began, Checked, ErrorRedirect, Refusal, SignInFacts, Visitor, may_bounce,
+    },
     client::{Client, ClientKind},
     consent::{ConsentKey, may_skip},
     error::AuthorizeCode,
     redirect, registration,
 };
 
-use super::{approve, consent, documents, resources};
+use super::{approve, consent, documents, reader::Reader, resources, visitor};
 use crate::{
     app::App,
     error::PageError,
@@ -28,9 +34,12 @@ use crate::{
     return_to::sign_in_at,
 };
 
+/// A person who proved this recently who they are has just come from the sign-in page.
+const JUST_NOW: Duration = Duration::from_mins(1);
+
 /// How a request came here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Arrival {
+pub(super) enum Arrival {
     /// From wherever the browser says.
     Direct,
     /// By way of our sign-in page, whatever came before it: a remembered consent must not answer (AS-140, T-5).
@@ -70,14 +79,26 @@ async fn answer(
     let outcome = match AuthorizeRequest::parse(query) {
         Err(error) => Err(page(error, "", query)),
         Ok(request) => match &who {
+            None if !app.config.identity.providers.is_empty() => {
+                visitor::consent_first(app, source, headers, &request, query).await
+            }
             None => sign_in_first(app, &request, query).await,
             Some(who) => ask(app, who, headers, &request, query, arrival).await,
         },
     };
+    let unknown = || Actor { address: Some(source.0), ..Actor::default() };
+    recorded(app, who.as_ref().map_or_else(unknown, LoggedIn::actor), outcome).await
+}
+
+/// What was refused is in the record before it is answered.
+pub(super) async fn recorded(
+    app: &App,
+    actor: Actor,
+    outcome: Result<Response, PageError>,
+) -> Result<Response, PageError> {
     if let Err(error) = &outcome {
-        let unknown = || Actor { address: Some(source.0), ..Actor::default() };
         let event = Event::new(Kind::AuthzRefused, app.clock.now())
-            .by(who.as_ref().map_or_else(unknown, LoggedIn::actor))
+            .by(actor)
             .outcome(Outcome::Denied)
             .text("error", error.code().to_owned());
         app.journal.append(event).await.map_err(PageError::unavailable)?;
@@ -114,38 +135,48 @@ async fn ask(
     arrival: Arrival,
 ) -> Result<Response, PageError> {
     let id = request.client_id.as_str();
-    let known = documents::resolve(app, who, id).await?;
-    let checked = match check(app, request, &known.client) {
+    let known = documents::resolve(app, Reader::Person(who), id).await?;
+    let mut checked = match check(app, request, &known.client) {
         Ok(checked) => checked,
         Err(Refusal::Page(error)) => return Err(page(error, id, query)),
-        Err(Refusal::Redirect(error)) => return refuse(app, who, &known.client, &error, arrival).await,
+        Err(Refusal::Redirect(error)) => return refuse(app, Reader::Person(who), &known.client, &error, arrival).await,
     };
     let server = resources::server_at(app, &checked.resource).filter(|server| resources::admits(server, &who.person));
     let Some(server) = server else { return Err(no_access(app, &checked)) };
+    let now = app.clock.now();
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    if arrival == Arrival::Direct && may_skip(&checked, site) {
+    if arrival == Arrival::AfterSignIn && now.since(who.browser.authenticated_at) < JUST_NOW {
+        // Who asks for a sign-in gets one, not two.
+        checked.sign_in.max_age = None;
+    }
+    let facts = SignInFacts {
+        authenticated_at: who.browser.authenticated_at,
+        acr: who.browser.acr.as_deref(),
+        began: Began::Before,
+    };
+    if arrival == Arrival::Direct && may_skip(&checked, site) && checked.sign_in.is_met(&facts, now) {
         let key = ConsentKey::new(who.person.id.clone(), &known.client, &checked);
         if app.store.is_consent_remembered(&key).await.map_err(PageError::unavailable)? {
             let transaction = token::<16>(&*app.rng);
             return approve::approve(app, who, &checked, &transaction, approve::How::Remembered).await;
         }
     }
-    Ok(consent::page(app, who, &known, &checked, &server).into_response())
+    Ok(consent::page(app, Reader::Person(who), &known, &checked, &server).into_response())
 }
 
-fn check(app: &App, request: &AuthorizeRequest, client: &Client) -> Result<Checked, Refusal> {
+pub(super) fn check(app: &App, request: &AuthorizeRequest, client: &Client) -> Result<Checked, Refusal> {
     resources::with_resources(app, |resources| request.check(client, resources))
 }
 
 /// An error that the client may be told.
-async fn refuse(
+pub(super) async fn refuse(
     app: &App,
-    who: &LoggedIn,
+    reader: Reader<'_>,
     client: &Client,
     error: &ErrorRedirect,
     arrival: Arrival,
 ) -> Result<Response, PageError> {
-    let mut actor = who.actor();
+    let mut actor = reader.actor();
     actor.client = Some(client.id.clone());
     let event = Event::new(Kind::AuthzRefused, app.clock.now())
         .by(actor)
@@ -156,7 +187,7 @@ async fn refuse(
     // of ours said so. On this computer, and for clients an administrator named, there is nobody to be led to. Straight
     // from the sign-in form nothing leaves our origin: the policy of that page forbids it.
     let trusted = client.kind == ClientKind::Configured || redirect::is_loopback(&error.redirect_uri);
-    if trusted && arrival == Arrival::Direct {
+    if trusted && arrival == Arrival::Direct && reader.person().is_some() {
         return Ok(bounce(app, error));
     }
     let location = error.location(app.config.public_url.as_str());
@@ -172,7 +203,7 @@ async fn refuse(
     .into_response())
 }
 
-fn bounce(app: &App, error: &ErrorRedirect) -> Response {
+pub(super) fn bounce(app: &App, error: &ErrorRedirect) -> Response {
     Redirect::to(&error.location(app.config.public_url.as_str())).into_response()
 }
 
@@ -189,7 +220,7 @@ fn no_access(app: &App, checked: &Checked) -> PageError {
 }
 
 /// spec: AS-33: an error page, with status 400 and no way out but those of our own.
-fn page(error: law::PageError, client: &str, query: &str) -> PageError {
+pub(super) fn page(error: law::PageError, client: &str, query: &str) -> PageError {
     use law::PageError as Law;
     let code = match error {
         Law::Unreadable(_) => "request.unreadable",

@@ -2,7 +2,8 @@
 //!
 //! The whole request travels in the page, sealed: what is approved is exactly what was shown. A transaction belongs to
 //! one session, ends after ten minutes and is spent by the answer. Every page makes its own, so two tabs do not disturb
-//! each other (spec: T-2, AS-134).
+//! each other (spec: T-2, AS-134). Where people sign in at a provider, the page comes before that: a visitor agrees, and
+//! the agreement waits in a cookie for whoever then signs in (spec: T-1, AS-130).
 
 use std::time::Duration;
 
@@ -14,11 +15,10 @@ use portcullis_store::StoredClient;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::{documents, lookalike::resembles};
+use super::{documents, lookalike::resembles, reader::Reader};
 use crate::{
     app::App,
     error::PageError,
-    extract::LoggedIn,
     keys::Purpose,
     pages::{
         Page,
@@ -35,27 +35,31 @@ pub const LIFETIME: Duration = Duration::from_mins(10);
 pub struct Transaction {
     /// Names it; spent by the answer.
     pub id: String,
-    /// The session that was shown the page.
+    /// The session, or the visit, that was shown the page.
     pub session: String,
-    /// The person that was shown the page.
-    pub person: PersonId,
+    /// The person that was shown the page; `None` if nobody was signed in.
+    pub person: Option<PersonId>,
     /// The request, checked.
     pub request: Checked,
     /// The client's description as the page showed it (T-25).
     pub document_hash: String,
-    /// When the page is too old.
+    /// When the page was made.
+    pub asked_at: Timestamp,
+    /// When it is too old.
     pub expires_at: Timestamp,
 }
 
 impl Transaction {
-    fn new(app: &App, who: &LoggedIn, known: &StoredClient, request: &Checked) -> Self {
+    fn new(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Checked) -> Self {
+        let now = app.clock.now();
         Self {
             id: token::<16>(&*app.rng),
-            session: who.session.hash.to_base64url(),
-            person: who.person.id.clone(),
+            session: reader.session().hash.to_base64url(),
+            person: reader.person().map(|who| who.person.id.clone()),
             request: request.clone(),
             document_hash: known.client.document_hash.to_base64url(),
-            expires_at: app.clock.now().plus(LIFETIME),
+            asked_at: now,
+            expires_at: now.plus(LIFETIME),
         }
     }
 
@@ -72,18 +76,18 @@ impl Transaction {
 }
 
 /// The page for one request of one client.
-pub fn page(app: &App, who: &LoggedIn, known: &StoredClient, request: &Checked, server: &Server) -> Page {
+pub fn page(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Checked, server: &Server) -> Page {
     let client = &known.client;
     let id = client.id.as_str();
     let name = client.metadata.client_name.as_deref().unwrap_or(id);
     let document_host = documents::host_of(id);
     let place = Place::of(&request.redirect_uri);
     let identity = match client.kind {
-        ClientKind::Configured => Identity::Configured,
+        ClientKind::Configured | ClientKind::Service => Identity::Configured,
         ClientKind::Document => Identity::Document { host: &document_host },
         ClientKind::Registered => Identity::Unverified,
     };
-    let transaction = Transaction::new(app, who, known, request).seal(app);
+    let transaction = Transaction::new(app, reader, known, request).seal(app);
     consent(&Consent {
         client_name: name,
         identity,
@@ -92,13 +96,15 @@ pub fn page(app: &App, who: &LoggedIn, known: &StoredClient, request: &Checked, 
         redirect_host: &place.shown,
         form_target: place.form_target,
         server: server.name.as_str(),
-        server_description: server.description.as_deref(),
+        // What a server says of itself is for those who may sign in.
+        server_description: server.description.as_deref().filter(|_| reader.person().is_some()),
         resource: &request.resource,
         scopes: request.scopes.iter().collect(),
         warnings: warnings(known, name, identity, request, place.host.as_deref()),
         remember: if may_remember(&request.redirect_uri) { Remember::Offered } else { Remember::No },
         transaction: &transaction,
-        account: who.account(),
+        account: reader.account(),
+        form_token: &reader.session().form_token,
     })
 }
 
@@ -130,17 +136,18 @@ fn warnings<'a>(
 }
 
 /// Where a redirect URI leads.
-struct Place {
+pub struct Place {
     /// Host and port for people, or the scheme where there is no host.
     shown: String,
     /// The host alone.
     host: Option<String>,
     /// The origin as a content security policy writes it.
-    form_target: String,
+    pub form_target: String,
 }
 
 impl Place {
-    fn of(redirect_uri: &str) -> Self {
+    /// Where `redirect_uri` leads.
+    pub fn of(redirect_uri: &str) -> Self {
         let url = Url::parse(redirect_uri).ok();
         let host = url.as_ref().and_then(Url::host_str).filter(|host| !host.is_empty()).map(str::to_owned);
         let web = url.filter(|url| matches!(url.scheme(), "http" | "https"));

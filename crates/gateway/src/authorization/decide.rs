@@ -9,23 +9,21 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use portcullis_audit::{Event, Kind, Outcome, Target};
-use portcullis_base::ClientId;
-use portcullis_oauth::{
-    consent::{ConsentKey, may_remember},
-    error::AuthorizeCode,
-};
-use portcullis_store::StoredClient;
+use portcullis_oauth::error::AuthorizeCode;
 use serde::Deserialize;
 
 use super::{
-    approve::{self, How},
+    approval::{self, Approval, NextTime},
     consent::{self, LIFETIME, Transaction},
-    documents, resources,
+    finish::{self, Agreed},
+    reader::Reader,
+    resources,
 };
 use crate::{
     app::App,
     error::PageError,
-    extract::{LoggedIn, form_token_matches, same_origin},
+    extract::{LoggedIn, Session, Source, Visit, form_token_matches, same_origin},
+    return_to::finish_at,
 };
 
 #[derive(Deserialize)]
@@ -51,16 +49,33 @@ enum Yes {
     Yes,
 }
 
+impl Answer {
+    fn next_time(&self) -> NextTime {
+        if self.remember.is_some() { NextTime::Skip } else { NextTime::Ask }
+    }
+}
+
+/// In which browser the answer was given.
+struct Browser<'a> {
+    who: Option<&'a LoggedIn>,
+    visit: Option<&'a Session>,
+    source: Source,
+    headers: &'a HeaderMap,
+}
+
 pub async fn decide(
     State(app): State<Arc<App>>,
+    source: Source,
     who: Option<LoggedIn>,
     headers: HeaderMap,
     form: Result<Form<Answer>, FormRejection>,
 ) -> Result<Response, PageError> {
     let Form(answer) = form.map_err(|error| PageError::foreign_form("not an answer to a consent page").log(error))?;
+    let visit = Visit::of(&headers)?;
+    let browser = Browser { who: who.as_ref(), visit: visit.as_ref(), source, headers: &headers };
     let transaction = Transaction::open(&app, &answer.transaction);
-    let (who, transaction) = match judge(&app, &headers, who, transaction.as_ref(), &answer) {
-        Ok(who) => (who, transaction.ok_or_else(|| PageError::foreign_form("no transaction"))?),
+    let (reader, transaction) = match judge(&app, &browser, transaction.as_ref(), &answer) {
+        Ok(reader) => (reader, transaction.ok_or_else(|| PageError::foreign_form("no transaction"))?),
         Err(why) => {
             // spec: T-2: "missing/mismatch => 403 error page, transaction destroyed".
             if let Some(transaction) = transaction {
@@ -72,85 +87,63 @@ pub async fn decide(
     if app.clock.now() >= transaction.expires_at {
         return Err(too_old());
     }
-    match answer.decision {
-        Decision::Deny => deny(&app, &who, &transaction).await,
-        Decision::Approve => approve_request(&app, &who, &transaction, answer.remember).await,
+    match (answer.decision, reader.person()) {
+        (Decision::Deny, _) => deny(&app, reader, transaction).await,
+        (Decision::Approve, Some(who)) if finish::is_fresh(&transaction, who) => {
+            let agreed = Agreed { transaction: &transaction, id: &transaction.id, next_time: answer.next_time() };
+            finish::conclude(&app, who, &agreed).await
+        }
+        (Decision::Approve, _) => sign_in_next(&app, transaction, answer.next_time()).await,
     }
 }
 
 /// Whether this answer came from our page, in the session and from the person that were shown it.
-fn judge(
+fn judge<'a>(
     app: &App,
-    headers: &HeaderMap,
-    who: Option<LoggedIn>,
+    browser: &Browser<'a>,
     transaction: Option<&Transaction>,
     answer: &Answer,
-) -> Result<LoggedIn, &'static str> {
-    let who = who.ok_or("nobody is signed in")?;
-    if !same_origin(headers, app.config.public_url.as_str()) {
+) -> Result<Reader<'a>, &'static str> {
+    if !same_origin(browser.headers, app.config.public_url.as_str()) {
         return Err("not same-origin");
     }
-    if !form_token_matches(&who, &answer.form_token) {
+    let transaction = transaction.ok_or("no transaction of ours")?;
+    let reader = match &transaction.person {
+        // spec: AS-131: consent as one person is no consent as another.
+        Some(person) => {
+            let who = browser.who.ok_or("nobody is signed in")?;
+            (*person == who.person.id).then_some(Reader::Person(who)).ok_or("transaction of another person")?
+        }
+        None => Reader::Visitor { session: browser.visit.ok_or("no visit")?, source: browser.source },
+    };
+    if !form_token_matches(reader.session(), &answer.form_token) {
         return Err("form token of another session");
     }
-    let transaction = transaction.ok_or("no transaction of ours")?;
-    // spec: AS-131: consent as one person is no consent as another.
-    if transaction.session != who.session.hash.to_base64url() || transaction.person != who.person.id {
+    if transaction.session != reader.session().hash.to_base64url() {
         return Err("transaction of another session");
     }
-    Ok(who)
+    Ok(reader)
 }
 
-async fn approve_request(
-    app: &App,
-    who: &LoggedIn,
-    transaction: &Transaction,
-    remember: Option<Yes>,
-) -> Result<Response, PageError> {
-    let request = &transaction.request;
-    let known = unchanged(app, transaction).await?;
-    let server = resources::server_at(app, &request.resource).filter(|server| resources::admits(server, &who.person));
-    if server.is_none() {
-        spend(app, transaction).await?;
-        return Err(PageError::new(
-            StatusCode::FORBIDDEN,
-            "server.no_access",
-            "You have no access to this server",
-            "It was taken away, or your access to it was, while the page was open.",
-        ));
+/// The approval waits in this browser until somebody has signed in.
+///
+/// spec: T-1, T-3, AS-130, AS-136: nothing was sent to a provider before this, and no state was made.
+async fn sign_in_next(app: &App, transaction: Transaction, next_time: NextTime) -> Result<Response, PageError> {
+    if !spend(app, &transaction).await? {
+        return Err(consent::spent());
     }
-    let how = match remember {
-        // spec: T-5: not for addresses on this computer, whatever the form says.
-        Some(Yes::Yes) if may_remember(&request.redirect_uri) => {
-            How::AskedAndRemember(ConsentKey::new(who.person.id.clone(), &known.client, request))
-        }
-        _ => How::Asked,
-    };
-    approve::approve(app, who, request, &transaction.id, how).await
+    let approval = Approval::new(app, transaction, next_time);
+    let onward = finish_at(&approval.id);
+    let cookie = approval.cookie(app).ok_or_else(approval::too_long)?;
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&onward)).into_response())
 }
 
-/// The client, if it still is what the page showed. spec: T-25
-async fn unchanged(app: &App, transaction: &Transaction) -> Result<StoredClient, PageError> {
-    let id: &ClientId = &transaction.request.client;
-    let known = documents::known(app, id.as_str()).await?.ok_or_else(|| documents::unknown_client(id.as_str()))?;
-    if known.client.document_hash.to_base64url() != transaction.document_hash {
-        spend(app, transaction).await?;
-        return Err(PageError::new(
-            StatusCode::BAD_REQUEST,
-            "client.changed",
-            "The application changed its description",
-            "What you were shown is no longer what it says of itself. Start again from the application.",
-        ));
-    }
-    Ok(known)
-}
-
-async fn deny(app: &App, who: &LoggedIn, transaction: &Transaction) -> Result<Response, PageError> {
-    if !spend(app, transaction).await? {
+async fn deny(app: &App, reader: Reader<'_>, transaction: Transaction) -> Result<Response, PageError> {
+    if !spend(app, &transaction).await? {
         return Err(consent::spent());
     }
     let request = &transaction.request;
-    let mut actor = who.actor();
+    let mut actor = reader.actor();
     actor.client = Some(request.client.clone());
     let server = resources::server_at(app, &request.resource).map(|server| server.name.clone());
     let event = Event::new(Kind::ConsentDenied, app.clock.now())
@@ -162,9 +155,23 @@ async fn deny(app: &App, who: &LoggedIn, transaction: &Transaction) -> Result<Re
     app.journal.append(event).await.map_err(PageError::unavailable)?;
     let refusal = request.refuse(AuthorizeCode::AccessDenied, "the person did not allow it");
     let location = refusal.location(app.config.public_url.as_str());
+    let approval = Approval::new(app, transaction, NextTime::Ask);
+    // spec: AS-43: nobody has signed in, so an address of a stranger is one to go to by choice.
+    if reader.person().is_none() && !approval.may_bounce(app).await? {
+        return Ok(PageError::new(
+            StatusCode::OK,
+            "consent.denied",
+            "You did not allow it",
+            "Nothing was given to the application. You can go back to it and tell it so, or just close this page.",
+        )
+        .fact("It would take you to", approval.transaction.request.redirect_uri.clone())
+        .onward("Go back to the application", location)
+        .into_response());
+    }
     Ok(([(header::CACHE_CONTROL, "no-store")], Redirect::to(&location)).into_response())
 }
 
+/// Spends a transaction; whether it was still to be had.
 async fn spend(app: &App, transaction: &Transaction) -> Result<bool, PageError> {
     // Remembered for longer than it is good, whatever the clocks of several nodes say.
     let until = transaction.expires_at.plus(LIFETIME);

@@ -1,7 +1,8 @@
 //! Clients whose identifier is the URL of the document that describes them (CIMD).
 //!
-//! A document is fetched only for a person who is signed in, only from hosts that the administrator trusts, and kept as
-//! long as its headers say, within bounds. A host that does not answer is told apart from a document that is wrong: the
+//! A document is fetched only for a person who is signed in, for a visitor who asked for it on a page of ours, or because an
+//! administrator named the client; only from hosts that the administrator trusts, and kept as long as its headers say,
+//! within bounds. A host that does not answer is told apart from a document that is wrong: the
 //! first may be tried again and leaves the last good copy in force for a while, the second is refused. Neither is ever
 //! answered by believing more than the document says.
 
@@ -18,11 +19,11 @@ use portcullis_oauth::{
 use portcullis_store::StoredClient;
 use url::Url;
 
+use super::reader::Asker;
 use crate::{
     app::App,
     config::MetadataDocuments,
     error::PageError,
-    extract::LoggedIn,
     outbound::{Ask, Fetched},
 };
 
@@ -47,8 +48,22 @@ pub async fn known(app: &App, id: &str) -> Result<Option<StoredClient>, PageErro
     app.store.client(&ClientId::new(id)).await.map_err(PageError::unavailable)
 }
 
+/// Whether the client can be shown without asking anybody: it has no document, or our copy is fresh.
+///
+/// spec: AS-114: "an anonymous GET cannot make the gateway fetch".
+pub fn is_at_hand(app: &App, known: Option<&StoredClient>, id: &str) -> Result<bool, PageError> {
+    let configured = known.is_some_and(|known| known.client.kind == ClientKind::Configured);
+    if !registration::is_document_id(id) || configured {
+        return Ok(true);
+    }
+    admit(&app.config.clients.metadata_documents, id)?;
+    let now = app.clock.now();
+    Ok(known.and_then(|known| known.fresh_until).is_some_and(|until| now < until))
+}
+
 /// The client, with its document fetched if it has one and our copy is old.
-pub async fn resolve(app: &App, who: &LoggedIn, id: &str) -> Result<StoredClient, PageError> {
+pub async fn resolve(app: &App, asker: impl Into<Asker>, id: &str) -> Result<StoredClient, PageError> {
+    let asker = asker.into();
     let known = known(app, id).await?;
     if !registration::is_document_id(id) {
         return known.ok_or_else(|| unknown_client(id));
@@ -62,13 +77,13 @@ pub async fn resolve(app: &App, who: &LoggedIn, id: &str) -> Result<StoredClient
     if let Some(fresh) = known.as_ref().filter(|known| known.fresh_until.is_some_and(|until| now < until)) {
         return Ok(fresh.clone());
     }
-    match fetch(app, who, id, now).await? {
+    match fetch(app, &asker, id, now).await? {
         Outcomes::Document(client, fresh_until) => {
             let changed =
                 app.store.put_document(&client, fresh_until, None, now).await.map_err(PageError::unavailable)?;
             if changed || known.is_none() {
                 let what = if changed { "changed" } else { "first" };
-                record(app, who, &client, what).await?;
+                record(app, &asker, &client, what).await?;
             }
             let last_used_at = known.and_then(|known| known.last_used_at);
             Ok(StoredClient { client: *client, last_used_at, fresh_until: Some(fresh_until), etag: None })
@@ -88,13 +103,13 @@ pub async fn resolve(app: &App, who: &LoggedIn, id: &str) -> Result<StoredClient
     }
 }
 
-async fn fetch(app: &App, who: &LoggedIn, id: &str, now: Timestamp) -> Result<Outcomes, PageError> {
+async fn fetch(app: &App, asker: &Asker, id: &str, now: Timestamp) -> Result<Outcomes, PageError> {
     let host = host_of(id);
-    // spec: AS-114: per person and per host.
-    app.limits.fetch_person.take(who.person.id.as_str())?;
+    // spec: AS-114: per person, or source of a visitor, and per host.
+    app.limits.fetch_person.take(&asker.limit_key)?;
     app.limits.fetch_host.take(&host)?;
     let settings = &app.config.clients.metadata_documents;
-    let ask = Ask { url: id, accept: "application/json", limit: settings.size, body: None };
+    let ask = Ask::get(id, "application/json", settings.size);
     let fetched = match app.outbound.clone().with_total(settings.timeout).fetch(ask).await {
         Ok(fetched) => fetched,
         Err(error) => return Ok(Outcomes::NoAnswer(error.detail().to_owned())),
@@ -152,8 +167,8 @@ fn admit(settings: &MetadataDocuments, id: &str) -> Result<(), PageError> {
     Ok(())
 }
 
-async fn record(app: &App, who: &LoggedIn, client: &Client, what: &'static str) -> Result<(), PageError> {
-    let mut actor = who.actor();
+async fn record(app: &App, asker: &Asker, client: &Client, what: &'static str) -> Result<(), PageError> {
+    let mut actor = asker.actor.clone();
     actor.client = Some(client.id.clone());
     let name = client.metadata.client_name.clone().unwrap_or_default();
     let event = Event::new(Kind::ClientDocument, app.clock.now())

@@ -34,7 +34,12 @@ pub async fn protected_resource(State(app): State<Arc<App>>, Path(name): Path<St
     let name = ServerName::parse(&name).ok();
     let known = name.filter(|name| app.snapshot.load().servers.contains_key(name));
     let name = known.ok_or_else(nowhere_at_all)?;
-    let document = ProtectedResource::new(&settings(&app), &app.config.server_url(&name), Some(name.as_str()));
+    let (url, text) = (app.config.server_url(&name), Some(name.as_str()));
+    let document = match app.externals.get(&name) {
+        None => ProtectedResource::new(&settings(&app), &url, text),
+        // spec: RS-3, RS-21: the one whose tokens open this endpoint.
+        Some(external) => ProtectedResource::external(external.issuer(), &url, text),
+    };
     json(StatusCode::OK, Keep::Minutes, &document)
 }
 
@@ -53,5 +58,8 @@ fn settings(app: &App) -> Settings {
         issuer: app.config.public_url.as_str().to_owned(),
         registration: switch(app.config.clients.registration != Registration::Off),
         documents: switch(app.config.clients.metadata_documents.enabled),
+        client_credentials: switch(app.snapshot.load().service_accounts > 0),
+        id_jag: switch(app.config.trusts_identity_assertions()),
+        workloads: switch(!app.config.identity.workloads.is_empty()),
     }
 }

@@ -5,22 +5,32 @@
 //! restart look there without reading the metadata (spec: AS-19).
 
 mod answer;
+pub mod approval;
 mod approve;
+mod assertion;
 mod authorize;
+mod client_credentials;
 pub mod configured;
 mod consent;
 mod cors;
 mod decide;
 pub mod documents;
+mod finish;
+mod id_jag;
 mod introspect;
+mod issue;
 mod jwks;
 pub mod lookalike;
 mod metadata;
 mod presented;
+mod reader;
 mod register;
 mod resources;
 mod revoke;
 mod token;
+mod visitor;
+mod vouched;
+mod workload;
 
 use std::sync::Arc;
 
@@ -32,7 +42,7 @@ use axum::{
 use crate::{
     app::App,
     extract::{calls_not_too_often, pages_not_too_often, under_public_url},
-    return_to::AUTHORIZE_AGAIN,
+    return_to::{AUTHORIZE_AGAIN, FINISH},
 };
 
 /// The routes of this door.
@@ -56,6 +66,8 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/oauth/authorize", get(authorize::direct).post(decide::decide))
         .route("/authorize", get(authorize::direct).post(decide::decide))
         .route(AUTHORIZE_AGAIN, get(authorize::after_sign_in))
+        .route("/oauth/authorize/look", post(visitor::look))
+        .route(FINISH, get(finish::finish))
         .layer(middleware::from_fn_with_state(Arc::clone(app), pages_not_too_often))
         .layer(middleware::from_fn_with_state(Arc::clone(app), under_public_url));
     open.merge(pages)

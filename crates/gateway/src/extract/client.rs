@@ -8,11 +8,12 @@ use axum::{
 };
 use http::{HeaderMap, header};
 use portcullis_audit::{Actor, Event, Kind, Outcome};
-use portcullis_base::Timestamp;
+use portcullis_base::{ClientId, Timestamp};
 use portcullis_oauth::{
     client::Client,
     client_auth::{Context, Credentials, SpentAssertion, keys_to_fetch},
     error::TokenError,
+    machine::JWT_BEARER,
     metadata,
     parameters::Parameters,
 };
@@ -30,35 +31,92 @@ pub struct ClientForm {
     pub source: Source,
 }
 
-impl ClientForm {
-    /// Counts a failure of this client. spec: AS-75
-    pub fn charge(&self, app: &App) {
-        charge(app, self.source, self.client.id.as_str());
-    }
+/// A form whose sender shows nothing but the assertion in it.
+pub struct AssertionForm {
+    /// The form.
+    pub form: Parameters,
+    /// From where.
+    pub source: Source,
+}
+
+/// A form at the token endpoint whose sender nobody has looked at.
+pub struct TokenForm {
+    form: Parameters,
+    headers: HeaderMap,
+    source: Source,
 }
 
 impl FromRequest<Arc<App>> for ClientForm {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        TokenForm::read(request, app).await?.of_client(app).await
+    }
+}
+
+impl FromRequest<Arc<App>> for TokenForm {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        Self::read(request, app).await
+    }
+}
+
+impl TokenForm {
+    async fn read(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let Ok(source) = <Source as FromRequestParts<Arc<App>>>::from_request_parts(&mut parts, app).await;
         let headers = parts.headers.clone();
-        // spec: AS-60: the form and nothing else; what stands in the query is not looked at.
+        // spec: AS-60, AS-179: the form and nothing else; what stands in the query is not looked at.
         let body = Bytes::from_request(Request::from_parts(parts, body), &())
             .await
             .map_err(|error| ApiError::invalid_request("the request is too long").log(error))?;
         let form = read_form(&headers, &body)?;
-        let authorization = headers.get_all(header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
-        let credentials = Credentials::find(authorization, &form)?;
+        Ok(Self { form, headers, source })
+    }
+
+    /// The form, if its sender shows nothing but the assertion in it.
+    // spec: AS-182: "no client id or secret": whoever brings one of these is a client and proves it.
+    pub fn alone(self, app: &App) -> Result<Result<AssertionForm, Self>, ApiError> {
+        const OF_CLIENTS: [&str; 3] = ["client_id", "client_secret", "client_assertion"];
+        let alone = self.is_assertion()
+            && !self.headers.contains_key(header::AUTHORIZATION)
+            && OF_CLIENTS.iter().all(|name| self.form.get(name).is_none());
+        if !alone {
+            return Ok(Err(self));
+        }
+        // spec: AS-75
+        app.limits.token_source.ask(&self.source.key())?;
+        Ok(Ok(AssertionForm { form: self.form, source: self.source }))
+    }
+
+    /// Whether an assertion is presented.
+    pub fn is_assertion(&self) -> bool {
+        self.form.get("grant_type") == Some(JWT_BEARER)
+    }
+
+    /// Whom it claims to be from, and from where it came.
+    pub fn claimed(&self) -> Option<(ClientId, Source)> {
+        Some((self.credentials().ok()?.client_id, self.source))
+    }
+
+    fn credentials(&self) -> Result<Credentials, TokenError> {
+        let authorization = self.headers.get_all(header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
+        Credentials::find(authorization, &self.form)
+    }
+
+    /// The form of a client, authenticated.
+    pub async fn of_client(self, app: &App) -> Result<ClientForm, ApiError> {
+        let credentials = self.credentials()?;
+        let Self { form, source, .. } = self;
         let id = credentials.client_id.as_str();
         // spec: AS-75: both limits are asked before any work is done, and charged only for failures.
         app.limits.token_source.ask(&source.key())?;
         app.limits.token_client.ask(&client_key(source, id))?;
         match authenticate(app, &credentials).await? {
-            Ok(client) => Ok(Self { client, form, source }),
+            Ok(client) => Ok(ClientForm { client, form, source }),
             Err(error) => {
-                charge(app, source, id);
+                charge(app, source, Some(&credentials.client_id));
                 record_failure(app, source, &credentials, &error).await?;
                 Err(error.into())
             }
@@ -120,9 +178,12 @@ fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Parameters, ApiError> {
     Parameters::parse(text).map_err(|error| ApiError::invalid_request(error.to_string()))
 }
 
-fn charge(app: &App, source: Source, client: &str) {
+/// Counts a failure of a client, or of somebody who did not say who they are. spec: AS-75
+pub fn charge(app: &App, source: Source, client: Option<&ClientId>) {
     app.limits.token_source.charge(&source.key());
-    app.limits.token_client.charge(&client_key(source, client));
+    if let Some(client) = client {
+        app.limits.token_client.charge(&client_key(source, client.as_str()));
+    }
 }
 
 /// spec: T-102: an identifier of a document is shared by all installations of a program, so a stranger who fails under it

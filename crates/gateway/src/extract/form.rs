@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
-use super::LoggedIn;
+use super::{LoggedIn, Session};
 use crate::{app::App, error::PageError};
 
 /// A form of a page that comes before sign-in: it came from our origin.
@@ -56,8 +56,8 @@ pub fn same_origin(headers: &HeaderMap, public_url: &str) -> bool {
 }
 
 /// Whether `presented` is the form token of this session, told in constant time.
-pub fn form_token_matches(who: &LoggedIn, presented: &str) -> bool {
-    who.session.form_token.as_bytes().ct_eq(presented.as_bytes()).into()
+pub fn form_token_matches(session: &Session, presented: &str) -> bool {
+    session.form_token.as_bytes().ct_eq(presented.as_bytes()).into()
 }
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for SameOriginForm<T> {
@@ -82,7 +82,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for SignedForm<T> {
         }
         let Tokened { form_token, form } =
             read(Request::from_parts(parts, body)).await.map_err(IntoResponse::into_response)?;
-        if !form_token_matches(&who, &form_token) {
+        if !form_token_matches(&who.session, &form_token) {
             return Err(PageError::foreign_form("form token of another session").into_response());
         }
         Ok(Self { who, form })

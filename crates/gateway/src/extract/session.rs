@@ -9,10 +9,15 @@ use axum::{
 use http::{Method, StatusCode, request::Parts};
 use portcullis_audit::Actor;
 use portcullis_base::{Digest, Secret};
-use portcullis_store::Person;
+use portcullis_store::{BrowserSession, Person};
 
 use super::{Source, cookie};
-use crate::{app::App, error::PageError, pages::Account};
+use crate::{
+    app::App,
+    error::PageError,
+    pages::Account,
+    roles::{Appointments, Roles},
+};
 
 /// A browser session of ours, as its cookie proves it.
 #[derive(Clone)]
@@ -30,8 +35,12 @@ pub struct Session {
 pub struct LoggedIn {
     /// Who.
     pub person: Person,
+    /// What they are here.
+    pub roles: Roles,
     /// In which session.
     pub session: Session,
+    /// How that session began.
+    pub browser: BrowserSession,
     /// From where.
     pub source: Source,
 }
@@ -48,7 +57,7 @@ impl Session {
 impl LoggedIn {
     /// For the head of a page.
     pub fn account(&self) -> Account<'_> {
-        Account { name: &self.person.name, form_token: &self.session.form_token }
+        Account { name: &self.person.name, form_token: &self.session.form_token, standing: self.roles.standing() }
     }
 
     /// For the record.
@@ -63,20 +72,15 @@ impl LoggedIn {
 
     async fn find(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, PageError> {
         let Ok(source) = <Source as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await;
-        // spec: T-4
-        let secret = cookie::read(&parts.headers).map_err(|cookie::Planted| {
-            PageError::new(
-                StatusCode::BAD_REQUEST,
-                "cookie.twice",
-                "Your browser sent two sign-ins",
-                "Something has planted a cookie for this address. Delete the cookies of this site and sign in again.",
-            )
-        })?;
+        let secret = cookie::cookie(&parts.headers, cookie::SESSION_COOKIE)?;
         let Some(secret) = secret else { return Ok(None) };
         let session = Session::of(&secret);
         let found = app.store.session(&session.hash, app.clock.now(), app.config.sessions.idle).await;
         match found {
-            Ok(found) => Ok(found.map(|(_, person)| Self { person, session, source })),
+            Ok(found) => Ok(found.and_then(|(browser, person)| {
+                let roles = Appointments::new(&app.config.roles).of_person(&person);
+                roles.admit().then_some(Self { person, roles, session, browser, source })
+            })),
             Err(error) => Err(PageError::unavailable(error)),
         }
     }

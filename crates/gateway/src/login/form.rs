@@ -1,4 +1,4 @@
-//! `/login`: the form, and what is typed into it.
+//! `/login`: the choice of a provider, the form of a local account, and what is typed into it.
 
 use std::sync::Arc;
 
@@ -6,42 +6,83 @@ use axum::{
     extract::{Query, State, rejection::QueryRejection},
     response::{IntoResponse, Redirect, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use portcullis_audit::{Actor, Event, Kind, Outcome};
 use portcullis_base::{Secret, printable};
 use portcullis_store::Person;
 use serde::Deserialize;
 
-use super::session;
+use super::{
+    arrival::NO_ROLE,
+    session::{self, Browser, Proof},
+    way::Way,
+};
 use crate::{
     app::App,
+    authorization::approval::Approval,
     error::PageError,
     extract::{LoggedIn, SameOriginForm, Source},
-    pages::sign_in::{SignIn, sign_in},
-    return_to::ReturnTo,
+    pages::{
+        Page,
+        sign_in::{ByEmail, LocalForm, ProviderChoice, SignIn, sign_in},
+    },
+    roles::Appointments,
 };
 
-#[derive(Deserialize)]
-pub struct Way {
+#[derive(Default, Deserialize)]
+pub struct Asked {
+    #[serde(flatten)]
+    way: Way,
     #[serde(default)]
-    return_to: ReturnTo,
+    with: With,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum With {
+    #[default]
+    Anything,
+    Password,
 }
 
 #[derive(Deserialize)]
 pub struct Typed {
     name: String,
     password: Secret,
-    #[serde(default)]
-    return_to: ReturnTo,
+    #[serde(flatten)]
+    way: Way,
 }
 
 /// `GET /login`
-pub async fn show(who: Option<LoggedIn>, way: Result<Query<Way>, QueryRejection>) -> Response {
-    let return_to = way.map(|Query(way)| way.return_to).unwrap_or_default();
-    if who.is_some() {
-        return Redirect::to(return_to.as_str()).into_response();
+pub async fn show(
+    State(app): State<Arc<App>>,
+    who: Option<LoggedIn>,
+    headers: HeaderMap,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let Asked { way, with } = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let providers = app.providers.list();
+    let local = app.config.identity.local_accounts;
+    if let Some(who) = who {
+        if !way.demands() {
+            return Redirect::to(way.return_to.as_str()).into_response();
+        }
+        // Who must sign in again does so where they signed in.
+        return match &who.browser.provider {
+            Some(id) if app.providers.get(id).is_some() => {
+                let hint = who.person.email.as_deref().unwrap_or_default();
+                Redirect::to(&way.start_as(id, hint)).into_response()
+            }
+            Some(_) => choice(&app, &way, "", None).into_response(),
+            None => password(&app, &headers, &way, &who.person.name, None).into_response(),
+        };
     }
-    sign_in(&SignIn { return_to: return_to.as_str(), ..SignIn::default() }).into_response()
+    match providers {
+        [] => password(&app, &headers, &way, "", None).into_response(),
+        _ if local && with == With::Password => password(&app, &headers, &way, "", None).into_response(),
+        [only] if !local => Redirect::to(&way.start(only.id())).into_response(),
+        _ => choice(&app, &way, "", None).into_response(),
+    }
 }
 
 /// `POST /login`
@@ -49,6 +90,7 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     source: Source,
     before: Option<LoggedIn>,
+    headers: HeaderMap,
     SameOriginForm(typed): SameOriginForm<Typed>,
 ) -> Result<Response, PageError> {
     let limits = &app.limits;
@@ -62,24 +104,66 @@ pub async fn submit(
         limits.sign_in_name.charge(&name_key);
         let name = printable(&typed.name, 64);
         let actor = Actor { name: Some(name.as_str().into()), address: Some(source.0), ..Actor::default() };
-        let event = Event::new(Kind::SigninFailed, app.clock.now()).by(actor).outcome(Outcome::Failure);
+        let event = Event::new(Kind::SigninFailed, app.clock.now())
+            .by(actor)
+            .outcome(Outcome::Failure)
+            .text("method", "password");
         app.journal.append(event).await.map_err(PageError::unavailable)?;
-        let failure = Some("Name or password is wrong.");
-        let view = SignIn { return_to: typed.return_to.as_str(), name: &typed.name, failure };
-        return Ok(sign_in(&view).status(StatusCode::UNAUTHORIZED).into_response());
+        let page = password(&app, &headers, &typed.way, &typed.name, Some("Name or password is wrong."));
+        return Ok(page.status(StatusCode::UNAUTHORIZED).into_response());
     };
-    let actor = Actor {
-        person: Some(person.id.clone()),
-        name: Some(person.name.as_str().into()),
-        client: None,
-        address: Some(source.0),
-    };
-    let event = Event::new(Kind::SigninSucceeded, app.clock.now())
-        .by(actor)
-        .outcome(Outcome::Success)
-        .text("method", "password");
-    app.journal.append(event).await.map_err(PageError::unavailable)?;
-    session::start(&app, &person.id, before.map(|who| who.session.hash), &typed.return_to).await
+    if !Appointments::new(&app.config.roles).admit(&person) {
+        let (reason, text) = NO_ROLE;
+        let actor = Actor { person: Some(person.id), address: Some(source.0), ..Actor::default() };
+        let event = Event::new(Kind::SigninFailed, app.clock.now())
+            .by(actor)
+            .outcome(Outcome::Denied)
+            .text("method", "password")
+            .text("reason", reason);
+        app.journal.append(event).await.map_err(PageError::unavailable)?;
+        return Err(PageError::new(StatusCode::FORBIDDEN, "signin.no_role", "You cannot sign in here", text));
+    }
+    let proof = Proof::by_password(person.id, person.name, app.clock.now());
+    let browser = Browser { headers: &headers, source, previous: before.as_ref() };
+    session::begin(&app, &proof, &browser, &typed.way.return_to).await
+}
+
+/// The choice between providers.
+pub fn choice(app: &App, way: &Way, email: &str, failure: Option<&str>) -> Page {
+    let providers: Vec<ProviderChoice<'_>> = app
+        .providers
+        .list()
+        .iter()
+        .map(|provider| ProviderChoice { id: provider.id(), name: provider.name() })
+        .collect();
+    let by_domain = app.providers.list().iter().any(|provider| !provider.settings().domains.is_empty());
+    sign_in(&SignIn {
+        return_to: way.return_to.as_str(),
+        query: &way.query(),
+        fields: &way.fields(),
+        providers: &providers,
+        by_email: if by_domain && providers.len() > 1 { ByEmail::Asked } else { ByEmail::No },
+        local: if app.config.identity.local_accounts { LocalForm::Linked } else { LocalForm::Absent },
+        name: email,
+        failure,
+        // spec: T-16: the form for an e-mail address ends, through a redirect, at a provider.
+        form_target: Some("https:".into()),
+    })
+}
+
+/// The form of a local account.
+fn password(app: &App, headers: &HeaderMap, way: &Way, name: &str, failure: Option<&str>) -> Page {
+    sign_in(&SignIn {
+        return_to: way.return_to.as_str(),
+        query: &way.query(),
+        fields: &way.fields(),
+        local: LocalForm::Shown,
+        name,
+        failure,
+        // spec: T-16: an approval that waits goes on to its client as soon as somebody is signed in.
+        form_target: Approval::waiting(app, headers, &way.return_to).map(|approval| approval.form_target()),
+        ..SignIn::default()
+    })
 }
 
 /// The person with this name and password, if they may sign in. Takes as long for a name that nobody has.

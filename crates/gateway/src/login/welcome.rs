@@ -9,13 +9,13 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use portcullis_audit::{Actor, Event, Kind, Outcome};
 use portcullis_base::{Digest, PersonId, Secret};
 use portcullis_store::{NewPerson, StoreError};
 use serde::Deserialize;
 
-use super::session;
+use super::session::{self, Browser, Proof};
 use crate::{
     app::App,
     error::PageError,
@@ -48,6 +48,7 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     source: Source,
     Path(token): Path<String>,
+    headers: HeaderMap,
     SameOriginForm(typed): SameOriginForm<Typed>,
 ) -> Result<Response, PageError> {
     let invitation = find(&app, source, &token).await?;
@@ -89,7 +90,9 @@ pub async fn submit(
         let event = Event::new(kind, now).by(actor.clone()).outcome(Outcome::Success).text("method", how);
         app.journal.append(event).await.map_err(PageError::unavailable)?;
     }
-    session::start(&app, &person.id, None, &ReturnTo::default()).await
+    let proof = Proof::by_password(person.id, person.name, now);
+    let browser = Browser { headers: &headers, source, previous: None };
+    session::start(&app, &proof, &browser, &ReturnTo::default()).await
 }
 
 /// The digest of an invitation that is still good.

@@ -1,0 +1,129 @@
+//! What every way to a token ends with: it is signed, recorded and answered, or the refusal is.
+
+use axum::response::Response;
+use http::StatusCode;
+use portcullis_audit::{Actor, Event, Kind, Outcome, Target};
+use portcullis_base::{ClientId, Secret, Timestamp};
+use portcullis_oauth::{
+    access::AccessClaims,
+    error::TokenError,
+    grant::{Grant, RevokedWhy},
+    scope::Scopes,
+    token::TokenAnswer,
+};
+
+use super::{
+    answer::{Keep, json},
+    resources,
+};
+use crate::{
+    app::App,
+    error::ApiError,
+    extract::{AssertionForm, ClientForm, Source},
+};
+
+/// Who asks for a token.
+pub struct Requester<'a> {
+    app: &'a App,
+    client: Option<&'a ClientId>,
+    source: Source,
+}
+
+impl<'a> Requester<'a> {
+    /// A client.
+    pub fn client(app: &'a App, sender: &'a ClientForm) -> Self {
+        Self { app, client: Some(&sender.client.id), source: sender.source }
+    }
+
+    /// Somebody who shows an assertion and nothing else.
+    pub fn stranger(app: &'a App, sender: &AssertionForm) -> Self {
+        Self { app, client: None, source: sender.source }
+    }
+
+    /// Signs, records, answers. spec: AS-71
+    pub async fn issue(
+        &self,
+        kind: Kind,
+        grant: &Grant,
+        scopes: &Scopes,
+        refresh: Option<Secret>,
+        now: Timestamp,
+    ) -> Result<Response, ApiError> {
+        let app = self.app;
+        let claims = AccessClaims::of(grant, scopes, now, app.config.tokens.access, &*app.rng);
+        let keys = app.signing.load();
+        let key = keys.current(now).ok_or_else(|| ApiError::unavailable("no signing key"))?;
+        let access = claims.sign(app.config.public_url.as_str(), key).map_err(ApiError::unavailable)?;
+        let event = self
+            .event(kind, Some(grant))
+            .outcome(Outcome::Success)
+            .text("scope", scopes.to_string())
+            .text("jti", claims.id.clone());
+        self.write(event).await?;
+        let lifetime = claims.expires_at.since(now);
+        let answer = TokenAnswer::bearer(access, lifetime, scopes, refresh.map(|token| token.reveal().to_owned()));
+        json(StatusCode::OK, Keep::Nothing, &answer)
+    }
+
+    /// A refusal that changed nothing.
+    pub async fn refused(&self, grant: Option<&Grant>, error: TokenError) -> ApiError {
+        let why = error.description.to_string();
+        self.refused_because(grant, error, why).await
+    }
+
+    /// A refusal whose reason is for the record only.
+    pub async fn refused_because(&self, grant: Option<&Grant>, error: TokenError, why: String) -> ApiError {
+        self.charge();
+        let event = self
+            .event(Kind::TokenRefused, grant)
+            .outcome(Outcome::Denied)
+            .text("error", error.code.as_str())
+            .text("why", why);
+        match self.write(event).await {
+            Ok(()) => error.into(),
+            Err(failure) => failure,
+        }
+    }
+
+    /// A refusal that ended the grant: it is refused everywhere from now on. spec: AS-81, AS-67, AS-89
+    pub async fn ended(&self, grant: &Grant, error: TokenError, why: RevokedWhy, now: Timestamp) -> ApiError {
+        self.app.ended.end_grants([grant.id.clone()], now);
+        self.charge();
+        let replayed = matches!(why, RevokedWhy::CodeReplayed | RevokedWhy::RefreshReplayed);
+        let first = if replayed { Kind::TokenReplayed } else { Kind::TokenRefused };
+        for (kind, outcome) in [(first, Outcome::Denied), (Kind::GrantRevoked, Outcome::Success)] {
+            let event = self.event(kind, Some(grant)).outcome(outcome).text("why", why.as_str());
+            if let Err(failure) = self.write(event).await {
+                return failure;
+            }
+        }
+        error.into()
+    }
+
+    /// An event about this request.
+    pub fn event(&self, kind: Kind, grant: Option<&Grant>) -> Event {
+        let actor = Actor {
+            person: grant.map(|grant| grant.person.clone()),
+            name: None,
+            client: self.client.or_else(|| grant.map(|grant| &grant.client)).cloned(),
+            address: Some(self.source.0),
+        };
+        let server =
+            grant.and_then(|grant| resources::server_at(self.app, &grant.resource)).map(|server| server.name.clone());
+        let event = Event::new(kind, self.app.clock.now()).by(actor).on(Target { server, ..Target::default() });
+        match grant {
+            Some(grant) => event.text("grant", grant.id.as_str().to_owned()),
+            None => event,
+        }
+    }
+
+    /// Writes it down.
+    pub async fn write(&self, event: Event) -> Result<(), ApiError> {
+        self.app.journal.append(event).await.map(drop).map_err(ApiError::unavailable)
+    }
+
+    /// Counts a failure. spec: AS-75
+    fn charge(&self) {
+        crate::extract::charge(self.app, self.source, self.client);
+    }
+}
