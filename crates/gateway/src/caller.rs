@@ -5,6 +5,8 @@ use std::sync::Arc;
 use portcullis_base::{ClientId, GrantId, PersonId, Timestamp};
 use portcullis_oauth::scope::Scopes;
 
+use crate::{fresh::SignIn, roles::Roles};
+
 /// A caller of an MCP endpoint. Made from a verified token and the current snapshot, never from anything a client says
 /// about itself (spec: RS-26).
 #[derive(Clone, Debug)]
@@ -15,8 +17,8 @@ pub struct Caller {
     pub name: Arc<str>,
     /// The person's groups.
     pub groups: Arc<[Arc<str>]>,
-    /// Whether the person is an administrator.
-    pub admin: bool,
+    /// The person's roles.
+    pub roles: Roles,
     /// The client that holds the token.
     pub client: ClientId,
     /// The consent that the token came from.
@@ -25,4 +27,19 @@ pub struct Caller {
     pub scopes: Scopes,
     /// When the token ends.
     pub expires_at: Timestamp,
+    /// When and how the person signed in, if that is known.
+    pub sign_in: Option<SignIn>,
+    /// Where the person can sign in afresh.
+    pub renewal: Renewal,
+}
+
+/// Where a caller's person can sign in afresh when a rule asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Here, by a link of ours.
+    Here,
+    /// At the authorization server that issued the token.
+    Elsewhere,
+    /// Nowhere: there is no person.
+    Nowhere,
 }

@@ -5,12 +5,12 @@
 //! session id made before it could still be presented.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{RwLock, RwLockReadGuard},
     time::Duration,
 };
 
-use portcullis_base::{GrantId, SessionId, Timestamp};
+use portcullis_base::{GrantId, PersonId, SessionId, Timestamp};
 use tokio::sync::watch;
 
 /// No access token outlives this (the cap of `tokens.access`, with leeway), so neither does a revoked grant's entry.
@@ -26,6 +26,7 @@ pub struct Ended {
 struct Sets {
     grants: HashMap<GrantId, Timestamp>,
     sessions: HashMap<SessionId, Timestamp>,
+    people: HashSet<PersonId>,
 }
 
 impl Default for Ended {
@@ -43,6 +44,18 @@ impl Ended {
     /// Whether this session was closed by its client.
     pub fn has_session(&self, session: &SessionId) -> bool {
         self.sets().sessions.contains_key(session)
+    }
+
+    /// Whether this person was switched off: for what has no grant of ours behind it.
+    pub fn has_person(&self, person: &PersonId) -> bool {
+        self.sets().people.contains(person)
+    }
+
+    /// Who is switched off, all of them.
+    pub fn keep_out(&self, people: HashSet<PersonId>) {
+        if self.sets().people != people {
+            self.change(|sets| sets.people = people);
+        }
     }
 
     /// Remembers revoked grants until no token of theirs can be alive.
@@ -100,5 +113,19 @@ mod tests {
         assert!(ended.has_grant(&grant) && !ended.has_session(&SessionId::new("ses_1")));
         ended.forget(now.plus(GRANT_MEMORY));
         assert!(!ended.has_grant(&grant));
+    }
+
+    // spec: T-53, RS-25
+    #[test]
+    fn people_are_kept_out_until_they_are_let_in_again() {
+        let ended = Ended::default();
+        let (mut watch, person) = (ended.watch(), PersonId::new("usr_1"));
+        ended.keep_out(HashSet::from([person.clone()]));
+        assert!(ended.has_person(&person) && watch.has_changed().unwrap());
+        watch.mark_unchanged();
+        ended.keep_out(HashSet::from([person.clone()]));
+        assert!(!watch.has_changed().unwrap(), "no news wakes nobody");
+        ended.keep_out(HashSet::new());
+        assert!(!ended.has_person(&person));
     }
 }

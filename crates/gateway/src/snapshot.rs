@@ -4,8 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use portcullis_base::{PersonId, ServerName};
 use portcullis_policy::{Access, Bundle};
+use portcullis_store::PersonKind;
 
-use crate::upstream::{Limits, Location};
+use crate::{
+    roles::Roles,
+    upstream::{Limits, Location},
+};
 
 /// The state of the settings at one revision.
 pub struct Snapshot {
@@ -13,6 +17,8 @@ pub struct Snapshot {
     pub servers: HashMap<ServerName, Arc<Server>>,
     /// The people who may sign in.
     pub people: HashMap<PersonId, Arc<Person>>,
+    /// How many of these are service accounts that are switched on.
+    pub service_accounts: usize,
     /// The rules.
     pub bundle: Arc<Bundle>,
     /// Which change it is as of.
@@ -39,8 +45,10 @@ pub struct Person {
     pub name: Arc<str>,
     /// Their groups.
     pub groups: Arc<[Arc<str>]>,
-    /// Whether they are an administrator.
-    pub admin: bool,
-    /// Whether the account is switched off.
-    pub disabled: bool,
+    /// Their roles.
+    pub roles: Roles,
+    /// Whether they may do nothing here: the account is switched off, or none of their groups has a role.
+    pub shut_out: bool,
+    /// Whether it is a person at all.
+    pub kind: PersonKind,
 }

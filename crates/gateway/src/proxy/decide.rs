@@ -22,7 +22,7 @@ use portcullis_oauth::{
 };
 use portcullis_policy::{Facts, Permit, Reason, Shadow, decide_call};
 
-use super::{crowd::Crowd, parts::Parts, prove::Resource, record::Record, refusal::Refusal};
+use super::{crowd::Crowd, parts::Parts, prove::Resource, record::Record, refusal::Refusal, renewal, session::Hears};
 use crate::{
     caller::Caller,
     snapshot::{Server, Snapshot},
@@ -40,6 +40,8 @@ pub(super) struct Deed<'a> {
     pub raw: &'a [u8],
     /// Whether an end will follow, which only answers have.
     pub ends: bool,
+    /// How its client takes it that its person has to open a page first.
+    pub hears: Hears,
 }
 
 /// Names calls. Nobody is let in by the name of a call, so it is counted and not drawn; only the beginning is random, so
@@ -86,11 +88,6 @@ fn needed(effect: Effect) -> &'static Scopes {
     }
 }
 
-/// The roles of a caller, as rules name them.
-pub(super) fn roles(caller: &Caller) -> &'static [&'static str] {
-    if caller.admin { &["admin"] } else { &[] }
-}
-
 /// Decides and writes it down.
 // spec: T-54: the one place where it is decided, whatever the route, the era or the method.
 pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit, Record), Refusal> {
@@ -118,7 +115,7 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
             .text("needed", needed.to_string())
             .text("granted", caller.scopes.to_string());
         write(parts, event).await;
-        let resource = Resource { public_url: &parts.settings.public_url, name: server.name.as_str() };
+        let resource = Resource { public_url: &parts.settings.public_url, name: &server.name };
         return Err(resource.deny(Denied::InsufficientScope, needed));
     }
     // spec: T-62: one person's calls do not take the place of everybody's.
@@ -131,13 +128,15 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
         person: &caller.person,
         name: &caller.name,
         groups: &caller.groups,
-        roles: roles(caller),
+        roles: caller.roles.names(),
         client: &caller.client,
         server: &server.name,
         method: &deed.method,
         target: deed.target,
         arguments: deed.arguments,
         now,
+        authenticated_at: caller.sign_in.as_ref().map(|sign_in| sign_in.at),
+        acr: caller.sign_in.as_ref().and_then(|sign_in| sign_in.acr.as_deref()),
     };
     let event = Event::new(Kind::CallDecided, now).by(actor.clone()).on(target.clone());
     let kept = deed.arguments.and_then(|arguments| keep(parts.settings.arguments, arguments));
@@ -185,6 +184,9 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
             // spec: T-55: who may not use a server is told the same as of a server that does not exist.
             if denial.decision.reason == Reason::NoAccess {
                 return Err(Refusal::no_server());
+            }
+            if let Some(wanted) = &denial.step_up {
+                return Err(renewal::refusal(parts, caller, wanted, &denial.message, deed));
             }
             // spec: RS-23: a refusal by the rules is an error of the call, not of the token: no 401, no 403.
             let status = if deed.id.is_some() { 200 } else { 403 };

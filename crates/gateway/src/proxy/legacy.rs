@@ -25,7 +25,7 @@ use super::{
     refusal::Refusal,
     restore::Restorer,
     rewrite::rewrite,
-    session::Session,
+    session::{Hears, Session},
     sieve::Sieve,
     speech::{Legacy, Speech, Words},
     turn::{Form, Turn, deed, form, session_of, set},
@@ -63,7 +63,8 @@ impl Turn<'_> {
         let session = negotiated(&bytes)
             .ok_or("a revision that is not served here")
             .and_then(|version| {
-                Session::open(self.parts, self.caller, &self.server.name, session.as_deref(), version)
+                let terms = (version, hears(call, version));
+                Session::open(self.parts, self.caller, &self.server.name, session.as_deref(), terms)
                     .map_err(|_| "a session id that cannot be carried")
             })
             .and_then(|id| HeaderValue::try_from(id).map_err(|_| "a session id that cannot be carried"));
@@ -135,7 +136,7 @@ impl Turn<'_> {
         // spec: T-54, T-69: what the session's revision does not have is not forwarded.
         let method = wire::admit(call, session.version)?;
         let (Some(method), Some(id)) = (method, call.id) else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
-        let (permit, mut record) = self.decide(&deed(call, method)).await?;
+        let (permit, mut record) = self.decide(&Deed { hears: session.hears, ..deed(call, method) }).await?;
         let mut request = self.post(Bytes::copy_from_slice(call.raw.as_bytes()));
         join(request.headers_mut(), session);
         let response = match self.forward(permit, request).await {
@@ -337,7 +338,18 @@ fn bare(method: &'static str) -> Deed<'static> {
         id: None,
         raw: b"",
         ends: false,
+        hears: Hears::Text,
     }
+}
+
+/// What a client can do for its person: it says so when it opens a session. The error that asks for a page is for clients
+/// of the revision that has it, and of those for the ones that declared `elicitation.url`.
+fn hears(call: &Call<'_>, version: Version) -> Hears {
+    let declared = || {
+        let capabilities = scan::member(call.params?, "capabilities")?;
+        scan::member(scan::member(capabilities, "elicitation")?, "url")
+    };
+    if version == Version::V2025_11_25 && declared().is_some() { Hears::Link } else { Hears::Text }
 }
 
 /// The headers of a request within an upstream's session: its own id, and the negotiated revision.

@@ -20,6 +20,7 @@ mod receive;
 mod record;
 mod refusal;
 mod relay;
+mod renewal;
 mod restore;
 mod rewrite;
 mod session;
@@ -48,7 +49,7 @@ pub use relay::StreamLimits;
 use self::{
     crowd::Crowd,
     decide::Calls,
-    prove::{Resource, Tokens, prove},
+    prove::{Proving, Resource, Tokens},
     receive::Accepts,
     refusal::Refusal,
     turn::Turn,
@@ -97,10 +98,11 @@ impl Proxy {
             return Ok(cors::preflight(&head.headers));
         }
         // prove
-        let resource = Resource { public_url: &self.parts.settings.public_url, name: name.as_str() };
-        let caller = prove(&self.parts, &self.tokens, &resource, &head.uri, &head.headers)?;
-        // route
         let snapshot = self.parts.snapshot.load_full();
+        let resource = Resource { public_url: &self.parts.settings.public_url, name: &name };
+        let proving = Proving { parts: &self.parts, tokens: &self.tokens, snapshot: &snapshot, resource };
+        let caller = proving.caller(&head.uri, &head.headers).await?;
+        // route
         let server = self.route(&snapshot, &caller, &name, address).await?;
         let upstream = self.parts.upstreams.open(&server.name, &server.location, server.limits);
         let accepts = Accepts::of(&head.headers);

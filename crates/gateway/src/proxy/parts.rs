@@ -9,7 +9,10 @@ use portcullis_mcp::scan;
 use portcullis_oauth::jwks::KeySet;
 
 use super::relay::StreamLimits;
-use crate::{ended::Ended, journal::Journal, keys::Keys, origin::Origins, snapshot::Snapshot, upstream::Upstreams};
+use crate::{
+    access_keys::AccessKeys, ended::Ended, external::Externals, fresh::Fresh, journal::Journal, keys::Keys,
+    origin::Origins, snapshot::Snapshot, upstream::Upstreams,
+};
 
 /// Remembers beyond this process that a session was closed, until the given moment.
 pub type SessionClosed = Arc<dyn Fn(SessionId, Timestamp) + Send + Sync>;
@@ -25,6 +28,12 @@ pub struct Parts {
     pub signing: Arc<ArcSwap<KeySet>>,
     /// What was ended before its time.
     pub ended: Arc<Ended>,
+    /// Fresh sign-ins that a rule asked for.
+    pub fresh: Arc<Fresh>,
+    /// Personal access keys.
+    pub access_keys: Arc<AccessKeys>,
+    /// Authorization servers of others.
+    pub externals: Arc<Externals>,
     /// Called when a client closes its session.
     pub session_closed: SessionClosed,
     /// For sealing session ids and marking event ids.
@@ -58,6 +67,8 @@ pub struct Settings {
     pub tokens: usize,
     /// How much of a call's arguments is recorded.
     pub arguments: Keep,
+    /// Whether a provider is trusted for identity assertions.
+    pub identity_assertions: bool,
 }
 
 impl Settings {
@@ -72,6 +83,7 @@ impl Settings {
             calls_per_person: 256,
             tokens: 50_000,
             arguments: Keep::default(),
+            identity_assertions: false,
         }
     }
 }

@@ -3,19 +3,31 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use portcullis_base::Digest;
+use portcullis_base::{Digest, PersonId, ServerName};
 use portcullis_oauth::{
     access::AccessClaims,
     bearer::{self, Denied},
     scope::Scopes,
 };
+use portcullis_store::PersonKind;
 use quick_cache::sync::Cache;
 
 use super::{parts::Parts, refusal::Refusal};
-use crate::caller::Caller;
+use crate::{
+    access_keys::{self, AccessKey},
+    caller::{Caller, Renewal},
+    fresh::SignIn,
+    snapshot::{Person, Snapshot},
+};
 
 /// Tokens that were verified, by their digest: a signature costs more than the whole rest of the path.
-pub(super) struct Tokens(Cache<Digest, Arc<AccessClaims>>);
+pub(super) struct Tokens(Cache<Digest, Arc<Verified>>);
+
+/// A token of ours with a good signature.
+struct Verified {
+    claims: AccessClaims,
+    sign_in: Option<SignIn>,
+}
 
 impl Tokens {
     pub(super) fn new(most: usize) -> Self {
@@ -26,7 +38,7 @@ impl Tokens {
 /// The endpoint that is called: its own protected resource (RS-32: named by the settings, never by the request).
 pub(super) struct Resource<'a> {
     pub public_url: &'a str,
-    pub name: &'a str,
+    pub name: &'a ServerName,
 }
 
 impl Resource<'_> {
@@ -36,55 +48,115 @@ impl Resource<'_> {
         let status = StatusCode::from_u16(denied.status()).unwrap_or(StatusCode::UNAUTHORIZED);
         Refusal::challenge(status, &denied.challenge(&metadata, needed))
     }
-}
 
-/// Who calls.
-pub(super) fn prove(
-    parts: &Parts,
-    tokens: &Tokens,
-    resource: &Resource<'_>,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Caller, Refusal> {
-    let authorization = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    bearer::extract(authorization, uri.query())
-        .and_then(|token| caller(parts, tokens, resource, token))
-        .map_err(|denied| resource.deny(denied, &Scopes::endpoint()))
-}
-
-fn caller(parts: &Parts, tokens: &Tokens, resource: &Resource<'_>, token: &str) -> Result<Caller, Denied> {
-    let claims = verified(parts, tokens, token)?;
-    // spec: RS-19, RS-20, T-34: time, audience and revocation are looked at on every use, remembered or not.
-    let endpoint = format!("{}/mcp/{}", resource.public_url, resource.name);
-    claims.check(&endpoint, parts.clock.now()).map_err(|_| Denied::InvalidToken)?;
-    if parts.ended.has_grant(&claims.grant) {
-        return Err(Denied::InvalidToken);
+    /// Its URL, which is the audience of its tokens.
+    fn url(&self) -> String {
+        format!("{}/mcp/{}", self.public_url, self.name)
     }
-    let snapshot = parts.snapshot.load();
-    let person = snapshot.people.get(&claims.person).filter(|person| !person.disabled).ok_or(Denied::InvalidToken)?;
-    Ok(Caller {
-        person: claims.person.clone(),
-        name: person.name.clone(),
-        groups: person.groups.clone(),
-        admin: person.admin,
-        client: claims.client.clone(),
-        grant: claims.grant.clone(),
-        scopes: claims.scopes.clone(),
-        expires_at: claims.expires_at,
-    })
 }
 
-fn verified(parts: &Parts, tokens: &Tokens, token: &str) -> Result<Arc<AccessClaims>, Denied> {
-    let digest = Digest::of(token.as_bytes());
-    if let Some(claims) = tokens.0.get(&digest) {
-        return Ok(claims);
+/// What a token is judged by.
+pub(super) struct Proving<'a> {
+    pub parts: &'a Parts,
+    pub tokens: &'a Tokens,
+    pub snapshot: &'a Snapshot,
+    pub resource: Resource<'a>,
+}
+
+impl Proving<'_> {
+    /// Who calls.
+    pub(super) async fn caller(&self, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let authorization = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let token = bearer::extract(authorization, uri.query());
+        match self.parts.externals.get(self.resource.name) {
+            None => token
+                .and_then(|token| self.ours(token))
+                .map_err(|denied| self.resource.deny(denied, &Scopes::endpoint())),
+            // spec: RS-21: who issues the tokens of this endpoint issues all of them; ours are for other endpoints.
+            Some(external) => match token {
+                Ok(token) => Box::pin(external.caller(token, &self.snapshot.people)).await,
+                Err(denied) => Err(denied),
+            }
+            // Its scopes are its own, so none are asked for.
+            .map_err(|denied| self.resource.deny(denied, &Scopes::none())),
+        }
     }
-    let issuer = &parts.settings.public_url;
-    let claims = AccessClaims::verify(token, issuer, &parts.signing.load(), parts.clock.now()).map_err(|why| {
-        tracing::info!(%why, "token refused");
-        Denied::InvalidToken
-    })?;
-    let claims = Arc::new(claims);
-    tokens.0.insert(digest, claims.clone());
-    Ok(claims)
+
+    fn ours(&self, token: &str) -> Result<Caller, Denied> {
+        if token.starts_with(access_keys::PREFIX) {
+            return self.key(token);
+        }
+        let verified = self.verified(token)?;
+        let claims = &verified.claims;
+        // spec: RS-19, RS-20, T-34: time, audience and revocation are looked at on every use, remembered or not.
+        claims.check(&self.resource.url(), self.parts.clock.now()).map_err(|_| Denied::InvalidToken)?;
+        let person = self.person(&claims.person)?;
+        if self.parts.ended.has_grant(&claims.grant) {
+            return Err(Denied::InvalidToken);
+        }
+        Ok(Caller {
+            person: claims.person.clone(),
+            name: person.name.clone(),
+            groups: person.groups.clone(),
+            roles: person.roles,
+            client: claims.client.clone(),
+            grant: claims.grant.clone(),
+            scopes: claims.scopes.clone(),
+            expires_at: claims.expires_at,
+            sign_in: self.parts.fresh.of(&claims.grant).or_else(|| verified.sign_in.clone()),
+            renewal: renewal(person),
+        })
+    }
+
+    /// spec: RS-35: a key is a bearer token like any other, and only where it is for.
+    fn key(&self, token: &str) -> Result<Caller, Denied> {
+        let found = self.parts.access_keys.find(token, &self.resource.url(), self.parts.clock.now());
+        let key = found.ok_or(Denied::InvalidToken)?;
+        let person = self.person(&key.person)?;
+        if self.parts.ended.has_grant(&key.grant) {
+            return Err(Denied::InvalidToken);
+        }
+        Ok(Caller {
+            person: key.person.clone(),
+            name: person.name.clone(),
+            groups: person.groups.clone(),
+            roles: person.roles,
+            client: AccessKey::client(),
+            grant: key.grant.clone(),
+            scopes: key.scopes.clone(),
+            expires_at: key.expires_at,
+            sign_in: self.parts.fresh.of(&key.grant).or_else(|| key.sign_in.clone()),
+            renewal: renewal(person),
+        })
+    }
+
+    /// spec: T-53: whoever may no longer sign in calls nothing, whatever was issued to them.
+    fn person(&self, id: &PersonId) -> Result<&Arc<Person>, Denied> {
+        self.snapshot.people.get(id).filter(|person| !person.shut_out).ok_or(Denied::InvalidToken)
+    }
+
+    fn verified(&self, token: &str) -> Result<Arc<Verified>, Denied> {
+        let digest = Digest::of(token.as_bytes());
+        if let Some(verified) = self.tokens.0.get(&digest) {
+            return Ok(verified);
+        }
+        let Parts { settings, signing, clock, .. } = self.parts;
+        let claims =
+            AccessClaims::verify(token, &settings.public_url, &signing.load(), clock.now()).map_err(|why| {
+                tracing::info!(%why, "token refused");
+                Denied::InvalidToken
+            })?;
+        let acr = claims.acr.as_deref().map(Arc::from);
+        let sign_in = claims.authenticated_at.map(|at| SignIn { at, acr });
+        let verified = Arc::new(Verified { claims, sign_in });
+        self.tokens.0.insert(digest, verified.clone());
+        Ok(verified)
+    }
+}
+
+fn renewal(person: &Person) -> Renewal {
+    match person.kind {
+        PersonKind::Person => Renewal::Here,
+        PersonKind::Service => Renewal::Nowhere,
+    }
 }

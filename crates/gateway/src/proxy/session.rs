@@ -30,10 +30,22 @@ pub(super) struct Session {
     pub version: Version,
     /// When it was opened.
     pub issued: Timestamp,
+    /// What its client can do for its person.
+    pub hears: Hears,
+}
+
+/// How a client takes it that its person has to open a page before a call can be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Hears {
+    /// As a text: whoever reads it sees the link.
+    #[default]
+    Text,
+    /// As the error that its revision has for this.
+    Link,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed<'a>(&'a str, Option<&'a str>, &'a str, &'a str, i64);
+struct Sealed<'a>(&'a str, Option<&'a str>, &'a str, &'a str, i64, #[serde(default)] Hears);
 
 /// An upstream's session id that cannot be carried: not visible ASCII, or too long.
 pub(super) struct Uncarriable;
@@ -46,7 +58,7 @@ impl Session {
         caller: &Caller,
         server: &ServerName,
         upstream: Option<&[u8]>,
-        version: Version,
+        (version, hears): (Version, Hears),
     ) -> Result<String, Uncarriable> {
         let upstream = match upstream {
             Some(id) if id.len() <= LONGEST_UPSTREAM && id.iter().all(u8::is_ascii_graphic) => {
@@ -57,7 +69,7 @@ impl Session {
         };
         let id = SessionId::random(&*parts.rng);
         let issued = parts.clock.now();
-        let plain = Sealed(id.as_str(), upstream, version.as_str(), caller.grant.as_str(), issued.as_millis());
+        let plain = Sealed(id.as_str(), upstream, version.as_str(), caller.grant.as_str(), issued.as_millis(), hears);
         let plain = serde_json::to_vec(&plain).map_err(|_| Uncarriable)?;
         let sealed = parts.keys.seal(Purpose::McpSession, &owner(caller, server), &plain, &*parts.rng);
         Ok(URL_SAFE_NO_PAD.encode(sealed))
@@ -71,12 +83,13 @@ impl Session {
         }
         let sealed = URL_SAFE_NO_PAD.decode(presented).ok()?;
         let plain = parts.keys.open(Purpose::McpSession, &owner(caller, server), &sealed)?;
-        let Sealed(id, upstream, version, _grant, issued) = serde_json::from_slice(&plain).ok()?;
+        let Sealed(id, upstream, version, _grant, issued, hears) = serde_json::from_slice(&plain).ok()?;
         let session = Self {
             id: SessionId::new(id),
             upstream: upstream.map(str::to_owned),
             version: Version::parse(version)?,
             issued: Timestamp::from_millis(issued),
+            hears,
         };
         let alive = session.until() > parts.clock.now() && !parts.ended.has_session(&session.id);
         alive.then_some(session)

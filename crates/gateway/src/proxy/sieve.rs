@@ -8,7 +8,7 @@ use portcullis_base::{ServerName, Timestamp};
 use portcullis_mcp::{Method, Version, scan};
 use portcullis_policy::{Facts, Target, listed};
 
-use super::{decide::roles, rewrite::rewrite};
+use super::rewrite::rewrite;
 use crate::{caller::Caller, snapshot::Snapshot};
 
 /// What is put right in one answer.
@@ -16,8 +16,21 @@ pub(super) enum Sieve {
     /// A list.
     List(List),
     /// The answer to `server/discover`.
-    Discovery(Arc<[Version]>),
+    Discovery(Discovery),
 }
+
+/// What is said of an endpoint besides what its upstream says.
+pub(super) struct Discovery {
+    /// The revisions that are served here, if they are known.
+    pub versions: Option<Arc<[Version]>>,
+    /// Ways to a token that this endpoint takes.
+    pub extensions: Vec<&'static str>,
+}
+
+/// Tokens of service accounts are taken.
+pub(super) const CLIENT_CREDENTIALS: &str = "io.modelcontextprotocol/oauth-client-credentials";
+/// Tokens that an identity provider arranged for are taken.
+pub(super) const ENTERPRISE_MANAGED: &str = "io.modelcontextprotocol/enterprise-managed-authorization";
 
 /// One list for one caller.
 pub(super) struct List {
@@ -36,10 +49,10 @@ impl Sieve {
         server: &ServerName,
         now: Timestamp,
         method: Method,
-        versions: impl FnOnce() -> Option<Arc<[Version]>>,
+        discovery: impl FnOnce() -> Discovery,
     ) -> Option<Self> {
         match method {
-            Method::Discover => versions().map(Self::Discovery),
+            Method::Discover => Some(Self::Discovery(discovery())),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList if !snapshot.bundle.is_empty() => {
                 Some(Self::List(List {
                     snapshot: snapshot.clone(),
@@ -57,7 +70,7 @@ impl Sieve {
     pub(super) fn strain(&self, message: &str) -> Option<Bytes> {
         match self {
             Self::List(list) => list.strain(message),
-            Self::Discovery(versions) => discovery(message, versions),
+            Self::Discovery(discovery) => discovery.strain(message),
         }
     }
 
@@ -68,11 +81,46 @@ impl Sieve {
     }
 }
 
-/// spec: TR-28, AG-11: one list, here and in `-32022`: what this endpoint serves.
-fn discovery(message: &str, versions: &[Version]) -> Option<Bytes> {
-    let supported = scan::member(scan::member(message, "result")?, "supportedVersions")?;
-    let served: Vec<_> = versions.iter().map(|version| format!("\"{}\"", version.as_str())).collect();
-    rewrite(message, &mut [(supported, format!("[{}]", served.join(",")).as_str())])
+impl Discovery {
+    fn strain(&self, message: &str) -> Option<Bytes> {
+        let result = scan::member(message, "result")?;
+        // spec: TR-28, AG-11: one list, here and in `-32022`: what this endpoint serves.
+        let supported = scan::member(result, "supportedVersions")?;
+        let served = self.versions.as_ref().map_or_else(
+            || supported.to_owned(),
+            |versions| format!("[{}]", quoted(versions.iter().map(|version| version.as_str())).join(",")),
+        );
+        let extended = self.extended(result);
+        let mut edits = vec![(supported, served.as_str())];
+        edits.extend(extended.as_ref().map(|(object, extended)| (*object, extended.as_str())));
+        rewrite(message, &mut edits)
+    }
+
+    /// An object of `result` and what takes its place, so that the extensions are named.
+    // spec: AS-162, AS-181: "in `capabilities.extensions`"
+    fn extended<'m>(&self, result: &'m str) -> Option<(&'m str, String)> {
+        let capabilities = scan::member(result, "capabilities").filter(|object| object.starts_with('{'))?;
+        let known = scan::member(capabilities, "extensions").filter(|object| object.starts_with('{'));
+        let missing =
+            self.extensions.iter().filter(|name| known.is_none_or(|known| scan::member(known, name).is_none()));
+        let missing = quoted(missing.copied()).iter().map(|name| format!("{name}:{{}}")).collect::<Vec<_>>().join(",");
+        match known {
+            _ if missing.is_empty() => None,
+            Some(known) => Some((known, with(known, &missing))),
+            None => Some((capabilities, with(capabilities, &format!("\"extensions\":{{{missing}}}")))),
+        }
+    }
+}
+
+fn quoted<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
+    texts.map(|text| format!("\"{text}\"")).collect()
+}
+
+/// `object` with `members` in front of its own.
+fn with(object: &str, members: &str) -> String {
+    let rest = object[1..].trim_start();
+    let comma = if rest.starts_with('}') { "" } else { "," };
+    format!("{{{members}{comma}{rest}")
 }
 
 impl List {
@@ -107,13 +155,15 @@ impl List {
             person: &self.caller.person,
             name: &self.caller.name,
             groups: &self.caller.groups,
-            roles: roles(&self.caller),
+            roles: self.caller.roles.names(),
             client: &self.caller.client,
             server: &self.server,
             method: method.name(),
             target,
             arguments: None,
             now: self.now,
+            authenticated_at: self.caller.sign_in.as_ref().map(|sign_in| sign_in.at),
+            acr: self.caller.sign_in.as_ref().and_then(|sign_in| sign_in.acr.as_deref()),
         };
         listed(&self.snapshot.bundle, &server.access, &facts)
     }
@@ -127,9 +177,28 @@ mod tests {
     #[test]
     fn discovery_names_what_is_served_here() {
         let said = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28","2099-01-01"],"capabilities":{}}}"#;
-        let told = discovery(said, &[Version::V2026_07_28, Version::V2025_11_25]).unwrap();
+        let versions: Option<Arc<[Version]>> = Some([Version::V2026_07_28, Version::V2025_11_25].into());
+        let discovery = Discovery { versions, extensions: Vec::new() };
+        let told = discovery.strain(said).unwrap();
         let told = std::str::from_utf8(&told).unwrap();
         assert!(told.contains(r#""supportedVersions":["2026-07-28","2025-11-25"],"capabilities""#), "{told}");
-        assert!(discovery(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":""}}"#, &[]).is_none());
+        assert!(discovery.strain(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":""}}"#).is_none());
+    }
+
+    // spec: AS-162, AS-181
+    #[test]
+    fn discovery_names_the_ways_to_a_token_beside_what_the_upstream_offers() {
+        let discovery = Discovery { versions: None, extensions: vec![CLIENT_CREDENTIALS, ENTERPRISE_MANAGED] };
+        let ours = format!(r#""{CLIENT_CREDENTIALS}":{{}},"{ENTERPRISE_MANAGED}":{{}}"#);
+        for (said, told) in [
+            ("{}", format!(r#"{{"extensions":{{{ours}}}}}"#)),
+            (r#"{ "tools":{}}"#, format!(r#"{{"extensions":{{{ours}}},"tools":{{}}}}"#)),
+            (r#"{"extensions":{}}"#, format!(r#"{{"extensions":{{{ours}}}}}"#)),
+            (r#"{"extensions":{"x/y":{"a":1}}}"#, format!(r#"{{"extensions":{{{ours},"x/y":{{"a":1}}}}}}"#)),
+        ] {
+            let message = format!(r#"{{"id":1,"result":{{"supportedVersions":[],"capabilities":{said}}}}}"#);
+            let expected = format!(r#"{{"id":1,"result":{{"supportedVersions":[],"capabilities":{told}}}}}"#);
+            assert_eq!(discovery.strain(&message).unwrap(), expected.as_bytes());
+        }
     }
 }

@@ -57,12 +57,12 @@ impl Stay {
         grace: Duration,
     ) -> Self {
         let token = caller.expires_at.since(clock.now()) + grace;
-        let grant = caller.grant.clone();
+        let (grant, person) = (caller.grant.clone(), caller.person.clone());
         let mut watch = ended.watch();
         Self(Box::pin(async move {
             let revoked = async {
                 // The first look comes after the subscription, so that no change falls between the two.
-                while !ended.has_grant(&grant) {
+                while !ended.has_grant(&grant) && !ended.has_person(&person) {
                     if watch.changed().await.is_err() {
                         std::future::pending::<()>().await;
                     }

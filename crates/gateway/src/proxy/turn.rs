@@ -20,7 +20,8 @@ use super::{
     refusal::Refusal,
     relay::Relay,
     restore::{Restorer, Seen},
-    sieve::Sieve,
+    session::Hears,
+    sieve::{CLIENT_CREDENTIALS, Discovery, ENTERPRISE_MANAGED, Sieve},
     speech::Speech,
     stay::{GRACE, Stay},
 };
@@ -122,8 +123,19 @@ impl Turn<'_> {
 
     /// Hides from the answer to `method` what the caller may not use.
     pub(super) fn sieve(&self, method: Method) -> Option<Sieve> {
-        let versions = || self.upstream.known_versions();
-        Sieve::of(self.snapshot, self.caller, &self.server.name, self.parts.clock.now(), method, versions)
+        let discovery = || Discovery { versions: self.upstream.known_versions(), extensions: self.extensions() };
+        Sieve::of(self.snapshot, self.caller, &self.server.name, self.parts.clock.now(), method, discovery)
+    }
+
+    /// Ways to a token that this endpoint takes besides a person at a browser. Where another server issues the tokens, that
+    /// one says so.
+    fn extensions(&self) -> Vec<&'static str> {
+        if self.parts.externals.get(&self.server.name).is_some() {
+            return Vec::new();
+        }
+        let machines = (self.snapshot.service_accounts > 0).then_some(CLIENT_CREDENTIALS);
+        let managed = self.parts.settings.identity_assertions.then_some(ENTERPRISE_MANAGED);
+        machines.into_iter().chain(managed).collect()
     }
 
     /// A whole JSON answer.
@@ -184,6 +196,7 @@ pub(super) fn deed<'a>(call: &'a Call<'a>, method: Method) -> Deed<'a> {
         id: call.id,
         raw: call.raw.as_bytes(),
         ends: call.id.is_some(),
+        hears: Hears::Text,
     }
 }
 
