@@ -26,7 +26,7 @@ struct Shown {
     title: &'static str,
     text: Cow<'static, str>,
     facts: Vec<(&'static str, String)>,
-    onward: Option<(&'static str, String)>,
+    onward: Vec<(&'static str, String)>,
     retry_after: Option<Duration>,
     log: String,
 }
@@ -51,7 +51,7 @@ impl PageError {
         text: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (code, text) = (code.into(), text.into());
-        let (facts, onward, retry_after, log) = (Vec::new(), None, None, String::new());
+        let (facts, onward, retry_after, log) = (Vec::new(), Vec::new(), None, String::new());
         Self(Box::new(Shown { status, code, title, text, facts, onward, retry_after, log }))
     }
 
@@ -63,7 +63,13 @@ impl PageError {
 
     /// Offers a way on. The address must be one that the reader may safely follow.
     pub fn onward(mut self, label: &'static str, address: String) -> Self {
-        self.0.onward = Some((label, address));
+        self.0.onward.push((label, address));
+        self
+    }
+
+    /// Says when to try again.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -185,8 +191,7 @@ impl IntoResponse for PageError {
         } else {
             tracing::info!(http.status = status.as_u16(), error.code = %code, error.detail = %log, "page refused");
         }
-        let onward = onward.as_ref().map(|(label, address)| (*label, address.as_str()));
-        let view = Problem { title, text: &text, facts: &facts, onward, code: &code };
+        let view = Problem { title, text: &text, facts: &facts, onward: &onward, code: &code };
         with_retry(problem(&view, None).status(status).into_response(), retry_after)
     }
 }

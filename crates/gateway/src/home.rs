@@ -14,7 +14,7 @@ use axum::{
 use portcullis_audit::{Event, Kind, Outcome, Target};
 use portcullis_base::{GrantId, PersonId, ServerName};
 use portcullis_oauth::{client::ClientKind, grant::RevokedWhy};
-use portcullis_store::GrantRow;
+use portcullis_store::{ACCESS_KEY, GrantRow};
 use serde::Deserialize;
 use url::Url;
 
@@ -24,8 +24,10 @@ use crate::{
     extract::{LoggedIn, SignedForm, pages_not_too_often, under_public_url},
     pages::{
         assets,
-        home::{ClientRow, Home, Role, ServerCard, home},
+        home::{ClientRow, Home, ServerCard, home},
     },
+    return_to::ReturnTo,
+    roles::Standing,
 };
 
 /// Most rows an administrator is shown of everybody else's access.
@@ -54,13 +56,12 @@ struct Done {
 async fn show(State(app): State<Arc<App>>, who: LoggedIn, Query(query): Query<Done>) -> Result<Response, PageError> {
     let now = app.clock.now();
     let own = app.store.grants_of(&who.person.id, now).await.map_err(PageError::unavailable)?;
-    let role = if who.person.is_admin() { Role::Administrator } else { Role::Member };
+    let sees_all = who.roles.standing() == Standing::Administrator;
     let view = Home {
         account: who.account(),
-        role,
         servers: servers(&app, &who),
-        clients: own.into_iter().map(|grant| client_row(&app, grant, None)).collect(),
-        others: if role == Role::Administrator { others(&app, &who).await? } else { Vec::new() },
+        clients: applications(own).map(|grant| client_row(&app, grant, None)).collect(),
+        others: if sees_all { others(&app, &who).await? } else { Vec::new() },
         now,
         // A word of ours, chosen by a word of the address; never the address itself.
         done: (query.done.as_deref() == Some("revoked")).then_some("The access was ended."),
@@ -71,18 +72,22 @@ async fn show(State(app): State<Arc<App>>, who: LoggedIn, Query(query): Query<Do
 #[derive(Deserialize)]
 struct Which {
     grant: String,
+    #[serde(default)]
+    back: ReturnTo,
 }
 
 async fn revoke(
     State(app): State<Arc<App>>,
-    SignedForm { who, form: Which { grant } }: SignedForm<Which>,
+    SignedForm { who, form: Which { grant, back } }: SignedForm<Which>,
 ) -> Result<Response, PageError> {
     let id = GrantId::new(grant);
     let now = app.clock.now();
     let found = app.store.grant(&id).await.map_err(PageError::unavailable)?;
     let own = |person: &PersonId| *person == who.person.id;
     // Somebody else's grant and no grant at all look the same to whoever may not end it.
-    let found = found.filter(|grant| own(&grant.person) || who.person.is_admin()).ok_or_else(PageError::not_found)?;
+    let found = found
+        .filter(|grant| own(&grant.person) || who.roles.standing() == Standing::Administrator)
+        .ok_or_else(PageError::not_found)?;
     let why = if own(&found.person) { RevokedWhy::Person } else { RevokedWhy::Administrator };
     let revoked = app.store.revoke_grant(&id, why, now).await.map_err(PageError::unavailable)?;
     // spec: AS-89: here at once, elsewhere by the feed of changes.
@@ -99,7 +104,7 @@ async fn revoke(
             .text("why", why.as_str());
         app.journal.append(event).await.map_err(PageError::unavailable)?;
     }
-    Ok(Redirect::to("/?done=revoked").into_response())
+    Ok(Redirect::to(&format!("{back}?done=revoked")).into_response())
 }
 
 fn servers(app: &App, who: &LoggedIn) -> Vec<ServerCard> {
@@ -127,7 +132,7 @@ async fn others(app: &App, who: &LoggedIn) -> Result<Vec<ClientRow>, PageError> 
             continue;
         }
         let grants = app.store.grants_of(&person.id, now).await.map_err(PageError::unavailable)?;
-        rows.extend(grants.into_iter().map(|grant| client_row(app, grant, Some(person.name.clone()))));
+        rows.extend(applications(grants).map(|grant| client_row(app, grant, Some(person.name.clone()))));
         if rows.len() >= MOST_OTHERS {
             rows.truncate(MOST_OTHERS);
             break;
@@ -136,7 +141,12 @@ async fn others(app: &App, who: &LoggedIn) -> Result<Vec<ClientRow>, PageError> 
     Ok(rows)
 }
 
-fn client_row(app: &App, grant: GrantRow, person: Option<String>) -> ClientRow {
+/// Without access keys, which are listed with the sign-ins.
+pub(crate) fn applications(grants: Vec<GrantRow>) -> impl Iterator<Item = GrantRow> {
+    grants.into_iter().filter(|grant| grant.client.as_str() != ACCESS_KEY)
+}
+
+pub(crate) fn client_row(app: &App, grant: GrantRow, person: Option<String>) -> ClientRow {
     let host = match grant.client_kind {
         Some(ClientKind::Document) => host_and_port(grant.client.as_str()),
         _ => host_and_port(&grant.redirect_uri),
@@ -154,7 +164,7 @@ fn client_row(app: &App, grant: GrantRow, person: Option<String>) -> ClientRow {
     }
 }
 
-fn server_name(app: &App, resource: &str) -> Option<ServerName> {
+pub(crate) fn server_name(app: &App, resource: &str) -> Option<ServerName> {
     let name = resource.strip_prefix(app.config.public_url.as_str())?.strip_prefix("/mcp/")?;
     ServerName::parse(name).ok()
 }

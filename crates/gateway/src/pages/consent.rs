@@ -49,8 +49,10 @@ pub struct Consent<'a> {
     pub remember: Remember,
     /// The sealed request.
     pub transaction: &'a str,
-    /// Who is signed in.
-    pub account: Account<'a>,
+    /// Who is signed in, if somebody is; a visitor signs in next.
+    pub account: Option<Account<'a>>,
+    /// The value that proves a form came from this page.
+    pub form_token: &'a str,
 }
 
 /// Whether an answer may be remembered.
@@ -80,7 +82,7 @@ pub fn consent(view: &Consent<'_>) -> Page {
     let name = foreign(view.client_name);
     Page::new(
         "Allow access",
-        Some(view.account),
+        view.account,
         html! {
             div.narrow.consent {
                 p.eyebrow { "Access request" }
@@ -107,7 +109,7 @@ pub fn consent(view: &Consent<'_>) -> Page {
                 }
                 form.decide method="post" action="/oauth/authorize" {
                     input type="hidden" name="transaction" value=(view.transaction);
-                    input type="hidden" name="form_token" value=(view.account.form_token);
+                    input type="hidden" name="form_token" value=(view.form_token);
                     @if view.remember == Remember::Offered {
                         label.check {
                             input type="checkbox" name="remember" value="yes";
@@ -119,11 +121,45 @@ pub fn consent(view: &Consent<'_>) -> Page {
                         button.primary type="submit" name="decision" value="approve" data-guarded { "Allow" }
                     }
                 }
+                @if view.account.is_none() {
+                    p.small { "You will sign in next. Only then is anything decided." }
+                }
                 p.small.muted { "You can end this access at any time on your " a href="/" { "home page" } "." }
             }
         },
     )
     .form_target(view.form_target.clone())
+}
+
+/// What is shown of an application that nobody has looked at yet.
+pub struct Unseen<'a> {
+    /// Where its description lies.
+    pub client_id: &'a str,
+    /// The host of that.
+    pub host: &'a str,
+    /// The authorization request.
+    pub request: &'a str,
+}
+
+/// The page before the consent page, for visitors: the description of the application is fetched for a person who asks.
+pub fn unseen(view: &Unseen<'_>) -> Page {
+    Page::new(
+        "Access request",
+        None,
+        html! {
+            div.narrow.consent {
+                p.eyebrow { "Access request" }
+                h1 { "An application of " b { (printable(view.host, 120)) } " asks for access" }
+                p.lead { "Nothing was sent to it. Go on to see what it says of itself and what it wants." }
+                dl.card.facts { div { dt { "Client identifier" } dd.mono { (printable(view.client_id, 300)) } } }
+                form.card.stack method="post" action="/oauth/authorize/look" {
+                    input type="hidden" name="request" value=(view.request);
+                    button.primary.wide type="submit" { "Go on" }
+                    a.button.wide href="/" { "Leave" }
+                }
+            }
+        },
+    )
 }
 
 fn identity(view: &Consent<'_>) -> Markup {

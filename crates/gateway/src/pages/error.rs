@@ -13,8 +13,8 @@ pub struct Problem<'a> {
     pub text: &'a str,
     /// Foreign values that help the reader, with their labels.
     pub facts: &'a [(&'a str, String)],
-    /// A way on, which the reader may choose: label and address.
-    pub onward: Option<(&'a str, &'a str)>,
+    /// Ways on, which the reader may choose: label and address.
+    pub onward: &'a [(&'a str, String)],
     /// A name for what happened, to be quoted to an administrator.
     pub code: &'a str,
 }
@@ -35,9 +35,10 @@ pub fn problem(view: &Problem<'_>, account: Option<Account<'_>>) -> Page {
                         }
                     }
                 }
-                @if let Some((label, address)) = view.onward {
+                @for (label, address) in view.onward {
                     a.button.wide href=(address) rel="noreferrer" { (foreign(label)) }
-                } @else {
+                }
+                @if view.onward.is_empty() {
                     a.button.wide href="/" { "Go to the home page" }
                 }
                 @if !view.code.is_empty() {

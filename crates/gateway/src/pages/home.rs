@@ -5,14 +5,16 @@
 use maud::{Markup, html};
 use portcullis_base::{Timestamp, printable};
 
-use super::{Account, Page, foreign, snippet};
+use super::{
+    Account, Page, Room, foreign, moment, snippet,
+    table::{Head, actions, cell, table},
+};
+use crate::roles::Standing;
 
 /// What the home page shows.
 pub struct Home<'a> {
     /// Who is signed in.
     pub account: Account<'a>,
-    /// Whether the person administers this gateway.
-    pub role: Role,
     /// Servers that the person may use.
     pub servers: Vec<ServerCard>,
     /// Access that the person gave.
@@ -23,15 +25,6 @@ pub struct Home<'a> {
     pub now: Timestamp,
     /// What was just done.
     pub done: Option<&'a str>,
-}
-
-/// What the person is on this gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Uses servers.
-    Member,
-    /// Also sees and ends everybody's access.
-    Administrator,
 }
 
 /// One server.
@@ -68,7 +61,8 @@ pub struct ClientRow {
 
 /// The home page.
 pub fn home(view: &Home<'_>) -> Page {
-    Page::new(
+    Page::within(
+        Room::Home,
         "Home",
         Some(view.account),
         html! {
@@ -79,7 +73,7 @@ pub fn home(view: &Home<'_>) -> Page {
                     @if view.servers.is_empty() {
                         div.card.empty {
                             p { b { "No server yet." } }
-                            @if view.role == Role::Administrator {
+                            @if view.account.standing == Standing::Administrator {
                                 p.muted { "Put one behind this gateway from a terminal:" }
                                 pre.code { code { "portcullis protect https://mcp.example.com/mcp" } }
                             } @else {
@@ -95,12 +89,12 @@ pub fn home(view: &Home<'_>) -> Page {
                     h2.large id="clients" { "Applications with access" }
                     @if view.clients.is_empty() {
                         div.card.empty { p.muted { "None yet. When a client signs in as you, it is listed here." } }
-                    } @else { (client_table(&view.clients, view)) }
+                    } @else { (client_table("Applications with access", &view.clients, view)) }
                 }
-                @if view.role == Role::Administrator && !view.others.is_empty() {
+                @if !view.others.is_empty() {
                     section aria-labelledby="others" {
                         h2.large id="others" { "Everybody else's applications" }
-                        (client_table(&view.others, view))
+                        (client_table("Everybody else's applications", &view.others, view))
                     }
                 }
             }
@@ -139,92 +133,48 @@ fn server_card(at: usize, server: &ServerCard) -> Markup {
     }
 }
 
-fn client_table(rows: &[ClientRow], view: &Home<'_>) -> Markup {
+fn client_table(label: &str, rows: &[ClientRow], view: &Home<'_>) -> Markup {
     let with_person = rows.iter().any(|row| row.person.is_some());
-    html! {
-        div.card.table-card {
-            // The roles keep it a table for those who hear it, also where a narrow page shows it as a list.
-            table role="table" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        @if with_person { th role="columnheader" scope="col" { "Person" } }
-                        th role="columnheader" scope="col" { "Application" }
-                        th role="columnheader" scope="col" { "Server" }
-                        th role="columnheader" scope="col" { "May" }
-                        th role="columnheader" scope="col" { "Last used" }
-                        th role="columnheader" scope="col" { span.visually-hidden { "End access" } }
-                    }
-                }
-                tbody role="rowgroup" { @for row in rows { (client_row(row, with_person, view)) } }
-            }
-        }
+    let mut heads = Vec::from([
+        Head::Seen("Application"),
+        Head::Seen("Server"),
+        Head::Seen("May"),
+        Head::Seen("Last used"),
+        Head::Heard("End access"),
+    ]);
+    if with_person {
+        heads.insert(0, Head::Seen("Person"));
     }
+    table(label, &heads, rows.iter().map(|row| client_row(row, with_person, view)))
 }
 
 fn client_row(row: &ClientRow, with_person: bool, view: &Home<'_>) -> Markup {
     let name = foreign(&row.client_name);
     html! {
-        tr role="row" {
-            @if with_person { td role="cell" data-label="Person" { (foreign(row.person.as_deref().unwrap_or("You"))) } }
-            td role="cell" data-label="Application" {
-                div {
-                    b { (name) }
-                    @if !row.verified { " " span.tag.warn { "Unverified" } }
-                    div.small.muted.mono { (printable(&row.host, 80)) }
-                }
+        @if with_person { (cell("Person", html! { (foreign(row.person.as_deref().unwrap_or("You"))) })) }
+        (cell("Application", html! {
+            b { (name) }
+            @if !row.verified { " " span.tag.warn { "Unverified" } }
+            div.small.muted.mono { (printable(&row.host, 80)) }
+        }))
+        (cell("Server", html! { (foreign(&row.server)) }))
+        (cell("May", html! { ul.inline { @for scope in &row.scopes { li { (scope_word(scope)) } } } }))
+        (cell("Last used", html! { (moment::past_or(view.now, row.last_used_at, "Not yet")) }))
+        (actions(html! {
+            form method="post" action="/grants/revoke" {
+                input type="hidden" name="form_token" value=(view.account.form_token);
+                input type="hidden" name="grant" value=(row.grant);
+                button.danger type="submit" aria-label={ "End the access of " (name) " to " (foreign(&row.server)) } { "End access" }
             }
-            td role="cell" data-label="Server" { (foreign(&row.server)) }
-            td role="cell" data-label="May" {
-                ul.inline { @for scope in &row.scopes { li { (scope_word(scope)) } } }
-            }
-            td role="cell" data-label="Last used" {
-                @let moment = row.last_used_at.unwrap_or(row.created_at);
-                time datetime=(moment.to_string()) title=(moment.to_string()) {
-                    @if row.last_used_at.is_none() { "Not yet" } @else { (ago(view.now, moment)) }
-                }
-            }
-            td.action role="cell" {
-                form method="post" action="/grants/revoke" {
-                    input type="hidden" name="form_token" value=(view.account.form_token);
-                    input type="hidden" name="grant" value=(row.grant);
-                    button.danger type="submit" aria-label={ "End the access of " (name) " to " (foreign(&row.server)) } { "End access" }
-                }
-            }
-        }
+        }))
     }
 }
 
-fn scope_word(scope: &str) -> String {
+pub(super) fn scope_word(scope: &str) -> String {
     match scope {
         "mcp:read" => "read".into(),
         "mcp:call" => "use tools".into(),
         "offline_access" => "stay signed in".into(),
         other => foreign(other),
-    }
-}
-
-fn ago(now: Timestamp, then: Timestamp) -> String {
-    let minutes = now.since(then).as_secs() / 60;
-    let (count, unit) = match minutes {
-        0 => return "Just now".into(),
-        1..60 => (minutes, "minute"),
-        60..1440 => (minutes / 60, "hour"),
-        _ => (minutes / 1440, "day"),
-    };
-    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_told_in_the_unit_a_person_would_use() {
-        let now = Timestamp::from_secs(1_000_000);
-        let before = |secs: i64| ago(now, Timestamp::from_secs(1_000_000 - secs));
-        assert_eq!(before(59), "Just now");
-        assert_eq!(before(60), "1 minute ago");
-        assert_eq!(before(7_200), "2 hours ago");
-        assert_eq!(before(90_000), "1 day ago");
     }
 }

@@ -4,18 +4,26 @@
 //! Text that comes from a client, a server or a person is escaped by the template and passes
 //! [`printable`](portcullis_base::printable) first, so that it can neither run nor hide (spec: T-93, T-19, SEC-34).
 
+pub mod account;
+pub mod admin;
+mod agent;
 pub mod assets;
 pub mod consent;
 pub mod error;
+mod form;
 pub mod home;
+mod moment;
 pub mod sign_in;
 pub mod snippet;
+mod table;
 pub mod welcome;
 
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 use portcullis_base::printable;
+
+use crate::roles::Standing;
 
 /// A finished page with its status and its policy.
 pub struct Page {
@@ -31,12 +39,32 @@ pub struct Account<'a> {
     pub name: &'a str,
     /// The value that proves a form came from one of our pages.
     pub form_token: &'a str,
+    /// Which doors the head of the page shows.
+    pub standing: Standing,
+}
+
+/// Which part of the house a page is in, for the way through it in its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Servers and applications.
+    Home,
+    /// The person's own sign-ins and keys.
+    SignIns,
+    /// Administration.
+    Admin,
+    /// Apart from all of them.
+    Apart,
 }
 
 impl Page {
     /// A page with status 200.
     pub fn new(title: &str, account: Option<Account<'_>>, main: Markup) -> Self {
-        Self { status: StatusCode::OK, form_target: None, body: layout(title, account, main) }
+        Self::within(Room::Apart, title, account, main)
+    }
+
+    /// The same, in a part of the house.
+    pub fn within(room: Room, title: &str, account: Option<Account<'_>>, main: Markup) -> Self {
+        Self { status: StatusCode::OK, form_target: None, body: layout(room, title, account, main) }
     }
 
     /// The same page with another status.
@@ -96,7 +124,7 @@ fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }
 
-fn layout(title: &str, account: Option<Account<'_>>, main: Markup) -> Markup {
+fn layout(room: Room, title: &str, account: Option<Account<'_>>, main: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -118,6 +146,7 @@ fn layout(title: &str, account: Option<Account<'_>>, main: Markup) -> Markup {
                 header.bar {
                     a.brand href="/" { (mark()) span { "Portcullis" } }
                     @if let Some(account) = account {
+                        (rooms(room, account.standing))
                         div.account {
                             span.account-name { span.visually-hidden { "Signed in as " } (printable(account.name, 40)) }
                             form method="post" action="/logout" {
@@ -128,6 +157,20 @@ fn layout(title: &str, account: Option<Account<'_>>, main: Markup) -> Markup {
                     }
                 }
                 main id="main" { (main) }
+            }
+        }
+    }
+}
+
+/// The way through the house.
+fn rooms(room: Room, standing: Standing) -> Markup {
+    let office = (Room::Admin, "/admin", "Admin");
+    let rooms = [(Room::Home, "/", "Home"), (Room::SignIns, "/account", "My sign-ins")];
+    let rooms = rooms.into_iter().chain((standing > Standing::Member).then_some(office));
+    html! {
+        nav.rooms aria-label="Main" {
+            @for (at, address, label) in rooms {
+                a href=(address) aria-current=[(at == room).then_some("true")] { (label) }
             }
         }
     }
@@ -146,6 +189,17 @@ fn mark() -> Markup {
 /// Foreign text, cut and made harmless for a page.
 fn foreign(text: &str) -> String {
     printable(text, 80)
+}
+
+/// A reason of ours, as the parts of the house give it, as a sentence.
+pub fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let mut text: String =
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
+    if !text.ends_with(['.', '?', '!']) {
+        text.push('.');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -178,10 +232,20 @@ mod tests {
         assert!(policy("https://a; script-src *").ends_with("form-action 'self'"));
     }
 
+    #[test]
+    fn reasons_become_sentences() {
+        assert_eq!(sentence("there is none"), "There is none.");
+        assert_eq!(sentence("Choose one."), "Choose one.");
+    }
+
     // spec: T-93, T-19
     #[test]
     fn foreign_text_neither_runs_nor_hides() {
-        let account = Account { name: "<script>alert(1)</script>\u{202e}", form_token: "\"><img src=x>" };
+        let account = Account {
+            name: "<script>alert(1)</script>\u{202e}",
+            form_token: "\"><img src=x>",
+            standing: Standing::Member,
+        };
         let page = Page::new("</title><script>", Some(account), html! {});
         assert!(!page.html().contains("<script>") && !page.html().contains("<img"), "{}", page.html());
         assert!(!page.html().contains('\u{202e}'));

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::{Page, foreign, sign_in::field};
+use super::{Page, foreign, form::field};
 use crate::password;
 
 /// What the page shows.

@@ -1,0 +1,123 @@
+//! `/api/v1/…`: what the pages of administration show, for programs. Read only.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::header;
+use serde_json::{Value, json};
+
+use super::{groups, people, providers, service_accounts};
+use crate::{
+    app::App,
+    error::ApiError,
+    extract::{ApiAdmin, calls_not_too_often},
+    pages::admin::{
+        groups::GroupRow,
+        people::{PersonRow, State as AccountState},
+        providers::{Discovery, ProviderCard},
+        service_accounts::{ProofKind, ServiceRow},
+    },
+};
+
+pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/people", get(all_people))
+        .route("/api/v1/groups", get(all_groups))
+        .route("/api/v1/providers", get(all_providers))
+        .route("/api/v1/service-accounts", get(all_service_accounts))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), calls_not_too_often))
+}
+
+fn answer(body: &Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, body.to_string()).into_response()
+}
+
+/// `GET /api/v1/people?q=&page=`
+async fn all_people(
+    State(app): State<Arc<App>>,
+    _: ApiAdmin,
+    Query(wanted): Query<people::Wanted>,
+) -> Result<Response, ApiError> {
+    let (rows, paging) = people::found(&app, &wanted).await.map_err(ApiError::unavailable)?;
+    let rows: Vec<Value> = rows.iter().map(person).collect();
+    Ok(answer(&json!({ "people": rows, "page": paging.page, "pages": paging.pages, "total": paging.total })))
+}
+
+fn person(row: &PersonRow) -> Value {
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "display_name": row.display_name,
+        "email": row.email,
+        "disabled_at": disabled_at(row.state),
+        "role": row.role,
+        "providers": row.providers,
+        "signed_in_at": row.signed_in_at.map(|at| at.to_string()),
+        "groups": row.groups,
+    })
+}
+
+fn disabled_at(state: AccountState) -> Option<String> {
+    match state {
+        AccountState::Active => None,
+        AccountState::Disabled(at) => Some(at.to_string()),
+    }
+}
+
+/// `GET /api/v1/groups`
+async fn all_groups(State(app): State<Arc<App>>, _: ApiAdmin) -> Result<Response, ApiError> {
+    let (rows, stale) = groups::found(&app).await.map_err(ApiError::unavailable)?;
+    let row = |row: &GroupRow| json!({ "name": row.name, "sources": row.sources, "members": row.members, "named_by": row.named_by });
+    let stale = stale.iter().map(|group| json!({ "name": group.name, "named_by": group.named_by }));
+    Ok(answer(&json!({ "groups": rows.iter().map(row).collect::<Vec<_>>(), "stale": stale.collect::<Vec<_>>() })))
+}
+
+/// `GET /api/v1/providers`
+async fn all_providers(State(app): State<Arc<App>>, _: ApiAdmin) -> Response {
+    let row = |card: &ProviderCard| {
+        let discovered_at = if let Discovery::At(at) = card.discovery { Some(at.to_string()) } else { None };
+        json!({
+            "id": card.id,
+            "name": card.name,
+            "kind": card.kind,
+            "issuer": card.issuer,
+            "domains": card.domains,
+            "redirect_uri": card.redirect_uri,
+            "back_channel_uri": card.back_channel_uri,
+            "scim_url": card.scim_url,
+            "discovered_at": discovered_at,
+            "signed_in_at": card.signed_in_at.map(|at| at.to_string()),
+            "last_problem": card.last_problem.as_ref().map(|(at, text)| json!({ "at": at.to_string(), "text": text })),
+            "missing_claims": card.missing_claims,
+        })
+    };
+    answer(&json!({ "providers": providers::cards(&app).iter().map(row).collect::<Vec<_>>() }))
+}
+
+/// `GET /api/v1/service-accounts`
+async fn all_service_accounts(State(app): State<Arc<App>>, _: ApiAdmin) -> Result<Response, ApiError> {
+    let rows = service_accounts::rows(&app).await.map_err(ApiError::unavailable)?;
+    let row = |row: &ServiceRow| {
+        json!({
+            "id": row.id,
+            "name": row.name,
+            "owner": row.owner,
+            "groups": row.groups,
+            "proof": match row.proof { ProofKind::Secret => "secret", ProofKind::Keys => "keys" },
+            "disabled_at": disabled_at(row.state),
+            "last_used_at": row.last_used_at.map(|at| at.to_string()),
+        })
+    };
+    Ok(answer(&json!({ "service_accounts": rows.iter().map(row).collect::<Vec<_>>() })))
+}

@@ -1,0 +1,89 @@
+//! The pages of administration.
+
+pub mod groups;
+pub mod offboarding;
+pub mod people;
+pub mod person;
+pub mod providers;
+pub mod roles;
+pub mod service_accounts;
+
+use maud::{Markup, html};
+
+use super::{Account, Page, Room};
+use crate::roles::Standing;
+
+/// A page of administration, with the way to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tab {
+    People,
+    Groups,
+    Roles,
+    Providers,
+    ServiceAccounts,
+    Offboarding,
+}
+
+impl Tab {
+    const ALL: [Self; 6] =
+        [Self::People, Self::Groups, Self::Roles, Self::Providers, Self::ServiceAccounts, Self::Offboarding];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::People => "People",
+            Self::Groups => "Groups",
+            Self::Roles => "Roles",
+            Self::Providers => "Providers",
+            Self::ServiceAccounts => "Service accounts",
+            Self::Offboarding => "Offboarding",
+        }
+    }
+
+    const fn address(self) -> &'static str {
+        match self {
+            Self::People => "/admin/people",
+            Self::Groups => "/admin/groups",
+            Self::Roles => "/admin/roles",
+            Self::Providers => "/admin/providers",
+            Self::ServiceAccounts => "/admin/service-accounts",
+            Self::Offboarding => "/admin/offboarding",
+        }
+    }
+
+    /// Auditors look at people, what they may, and how they left.
+    const fn needs(self) -> Standing {
+        match self {
+            Self::People | Self::Groups | Self::Roles | Self::Offboarding => Standing::Auditor,
+            Self::Providers | Self::ServiceAccounts => Standing::Administrator,
+        }
+    }
+}
+
+fn page(tab: Tab, title: &str, account: Account<'_>, main: Markup) -> Page {
+    let tabs = Tab::ALL.into_iter().filter(|other| account.standing >= other.needs());
+    Page::within(
+        Room::Admin,
+        title,
+        Some(account),
+        html! {
+            div.wide.office {
+                nav.tabs aria-label="Administration" {
+                    @for other in tabs {
+                        a href=(other.address()) aria-current=[(other == tab).then_some("true")] { (other.label()) }
+                    }
+                }
+                (main)
+            }
+        },
+    )
+}
+
+/// Whether the reader may change things.
+fn may_change(account: Account<'_>) -> bool {
+    account.standing == Standing::Administrator
+}
+
+/// A word of ours about what was just done.
+fn told(done: Option<&str>) -> Markup {
+    html! { @if let Some(done) = done { div.notice.good role="status" { p { (done) } } } }
+}
