@@ -3,14 +3,32 @@
 use std::sync::{Arc, atomic::AtomicI64};
 
 use arc_swap::ArcSwap;
-use portcullis_base::{Clock, Rng, SessionId, Timestamp};
+use portcullis_audit::Actor;
+use portcullis_base::{Clock, PersonId, Rng, SessionId, Timestamp};
 use portcullis_mcp::{scan, sse};
 use portcullis_oauth::jwks::KeySet;
-use portcullis_store::{Store, StoreError};
+use portcullis_store::{Extent, Store, StoreError};
 
 use crate::{
-    assertion_keys::AssertionKeys, config::Config, ended::Ended, feed::Feed, journal::Journal, keys::Keys,
-    limit::Limits, origin::Origins, outbound::Outbound, password::Passwords, proxy, snapshot::Snapshot,
+    access_keys::AccessKeys,
+    assertion_keys::AssertionKeys,
+    config::Config,
+    desk::Desk,
+    ended::Ended,
+    external::Externals,
+    feed::Feed,
+    fresh::Fresh,
+    identity::{Providers, refresh::Renewal},
+    journal::Journal,
+    keys::Keys,
+    limit::Limits,
+    offboard::{self, How, OffboardError, Offboarding},
+    origin::Origins,
+    outbound::Outbound,
+    password::Passwords,
+    proxy,
+    snapshot::Snapshot,
+    trusted_issuer::Workloads,
     upstream::Upstreams,
 };
 
@@ -34,6 +52,14 @@ pub struct App {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Revoked grants and closed sessions.
     pub ended: Arc<Ended>,
+    /// Fresh sign-ins that a rule asked for.
+    pub fresh: Arc<Fresh>,
+    /// Personal access keys.
+    pub access_keys: Arc<AccessKeys>,
+    /// Authorization servers of others, each in front of one endpoint.
+    pub externals: Arc<Externals>,
+    /// Issuers whose tokens let workloads in.
+    pub workloads: Workloads,
     /// How fresh all that is.
     pub feed: Feed,
     /// Journal lines that are not in the index yet.
@@ -42,6 +68,8 @@ pub struct App {
     pub origins: Arc<Origins>,
     /// The guarded client.
     pub outbound: Outbound,
+    /// Identity providers.
+    pub providers: Arc<Providers>,
     /// The servers behind us.
     pub upstreams: Arc<Upstreams>,
     /// How often one may try.
@@ -56,6 +84,51 @@ impl App {
     /// Whether the database answers.
     pub async fn is_ready(&self) -> Result<(), StoreError> {
         self.store.ping().await
+    }
+
+    /// Where something is changed at somebody's request.
+    pub fn desk(&self, by: Actor) -> Desk<'_> {
+        let Self { store, journal, clock, rng, .. } = self;
+        Desk { store, journal, clock: &**clock, rng: &**rng, by }
+    }
+
+    /// Asking identity providers again.
+    pub fn renewal(&self) -> Renewal<'_> {
+        Renewal {
+            providers: &self.providers,
+            settings: &self.config.identity,
+            store: &self.store,
+            journal: &self.journal,
+            keys: &self.keys,
+            ended: &self.ended,
+            feed: &self.feed,
+            clock: &*self.clock,
+            rng: &*self.rng,
+        }
+    }
+
+    /// Ends a person's access at `by`'s word; this node knows at once, others within a second.
+    pub async fn offboard(
+        &self,
+        by: Actor,
+        person: &PersonId,
+        extent: Extent,
+        how: &How,
+    ) -> Result<Option<offboard::Done>, OffboardError> {
+        let offboarding = Offboarding::new(self.desk(by), &self.keys).through(&self.providers).here(&self.ended);
+        let done = offboarding.end(person, extent, how).await;
+        if let Err(error) = self.feed.catch_up().await {
+            tracing::warn!(%error, "the change feed cannot be read; the end of a person is known by their grants only");
+        }
+        done
+    }
+
+    /// Lets the calls of this node know of a change at once; other nodes learn of it from the feed, and so does this one
+    /// should that fail.
+    pub async fn make_known(&self) {
+        if let Err(error) = self.feed.catch_up().await {
+            tracing::warn!(%error, "a change is known to the calls of this node a moment later");
+        }
     }
 
     /// What the data path is made of.
@@ -82,6 +155,7 @@ impl App {
             },
             calls_per_person: limits.concurrent_calls as usize,
             arguments: self.config.audit.arguments,
+            identity_assertions: self.config.trusts_identity_assertions(),
             ..proxy::Settings::new(self.config.public_url.as_str(), Origins::clone(&self.origins))
         };
         proxy::Parts {
@@ -89,6 +163,9 @@ impl App {
             snapshot: self.snapshot.clone(),
             signing: self.signing.clone(),
             ended: self.ended.clone(),
+            fresh: self.fresh.clone(),
+            access_keys: self.access_keys.clone(),
+            externals: self.externals.clone(),
             session_closed,
             keys: self.keys.clone(),
             clock: self.clock.clone(),

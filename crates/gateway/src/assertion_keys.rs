@@ -94,7 +94,7 @@ impl AssertionKeys {
 }
 
 async fn fetch(url: &str, outbound: &Outbound) -> Option<Arc<PublicKeys>> {
-    let ask = Ask { url, accept: "application/jwk-set+json, application/json", limit: MAX_SET_BYTES, body: None };
+    let ask = Ask::get(url, "application/jwk-set+json, application/json", MAX_SET_BYTES);
     match outbound.fetch(ask).await {
         Ok(fetched) if fetched.status.is_success() => PublicKeys::parse(&fetched.body).ok().map(Arc::new),
         Ok(fetched) => {

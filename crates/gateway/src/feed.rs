@@ -14,14 +14,17 @@ use arc_swap::ArcSwap;
 use portcullis_base::{Clock, GrantId, Rng, ServerName};
 use portcullis_oauth::jwks::KeySet;
 use portcullis_policy::Bundle;
-use portcullis_store::{Change, ChangeKind, Store, StoreError};
+use portcullis_store::{Change, ChangeKind, PersonKind, Store, StoreError};
 use ring::rand::SystemRandom;
 
 use crate::{
+    access_keys::AccessKeys,
     config,
     ended::Ended,
+    fresh::{Fresh, SignIn},
     keys::Keys,
     outbound::Reach,
+    roles::Appointments,
     signing,
     snapshot::{Person, Server, Snapshot},
     upstream::{InProcess, Limits, Location, UpstreamUrl, Upstreams},
@@ -40,6 +43,8 @@ pub struct Feed {
     sources: Sources,
     seen: AtomicI64,
     heard: Mutex<Instant>,
+    /// Held while something is taken in: what was read earlier must not be stored over what was read later.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Where the snapshot comes from.
@@ -50,6 +55,10 @@ pub struct Sources {
     pub servers: Vec<config::Server>,
     /// The rules.
     pub bundle: Arc<Bundle>,
+    /// Whether personal access keys are good.
+    pub personal_keys: config::AccessKeys,
+    /// Which groups have which role.
+    pub appointments: Appointments,
     /// The sample server, unless it was switched off.
     pub sample: Option<InProcess>,
     /// What is kept fresh: servers, people, rules.
@@ -58,6 +67,10 @@ pub struct Sources {
     pub signing: Arc<ArcSwap<KeySet>>,
     /// What is kept fresh: what was ended.
     pub ended: Arc<Ended>,
+    /// What is kept fresh: sign-ins that a rule asked for.
+    pub fresh: Arc<Fresh>,
+    /// What is kept fresh: personal access keys.
+    pub access_keys: Arc<AccessKeys>,
     /// Connections of servers that are gone are closed.
     pub upstreams: Arc<Upstreams>,
     /// Opens signing keys.
@@ -86,12 +99,19 @@ impl Feed {
     pub async fn load(sources: Sources) -> Result<Self, FeedError> {
         // Read first: what changes while the rest is loaded is then seen again, not missed.
         let revision = sources.store.revision().await?;
-        let feed = Self { sources, seen: AtomicI64::new(revision), heard: Mutex::new(Instant::now()) };
+        let feed = Self {
+            sources,
+            seen: AtomicI64::new(revision),
+            heard: Mutex::new(Instant::now()),
+            turn: tokio::sync::Mutex::default(),
+        };
         feed.load_signing_keys().await?;
         feed.load_snapshot(revision).await?;
         let now = feed.sources.clock.now();
         feed.sources.ended.end_grants(feed.sources.store.revoked_grants_alive(now).await?, now);
         feed.load_closed_sessions().await?;
+        feed.load_access_keys().await?;
+        feed.load_fresh_sign_ins().await?;
         Ok(feed)
     }
 
@@ -102,16 +122,25 @@ impl Feed {
 
     /// Takes in what has changed since the last time.
     pub async fn catch_up(&self) -> Result<(), FeedError> {
+        let _turn = self.turn.lock().await;
         let changes = self.sources.store.changes_since(self.seen.load(Ordering::Acquire)).await?;
         *self.heard.lock().expect("no holder of this lock panics") = Instant::now();
         let Some(last) = changes.last().map(|change| change.revision) else { return Ok(()) };
         let any = |kinds: &[ChangeKind]| changes.iter().any(|change| kinds.contains(&change.kind));
-        self.sources.ended.end_grants(revoked(&changes), self.sources.clock.now());
+        let revoked = revoked(&changes);
+        self.sources.access_keys.forget(&revoked);
+        self.sources.ended.end_grants(revoked, self.sources.clock.now());
         if any(&[ChangeKind::SessionEnded]) {
             self.load_closed_sessions().await?;
         }
         if any(&[ChangeKind::Person, ChangeKind::Server]) {
             self.load_snapshot(last).await?;
+        }
+        if any(&[ChangeKind::AccessKey]) {
+            self.load_access_keys().await?;
+        }
+        if any(&[ChangeKind::GrantFresh]) {
+            self.load_fresh_sign_ins().await?;
         }
         if any(&[ChangeKind::SigningKey]) {
             self.load_signing_keys().await?;
@@ -135,10 +164,32 @@ impl Feed {
         Ok(())
     }
 
+    /// Loads the access keys. While they are switched off none is held, so none is good. spec: RS-35
+    pub async fn load_access_keys(&self) -> Result<(), FeedError> {
+        let Sources { store, access_keys, personal_keys, clock, .. } = &self.sources;
+        if personal_keys.enabled {
+            access_keys.hold(store.access_keys_alive(clock.now()).await?);
+        }
+        Ok(())
+    }
+
+    async fn load_fresh_sign_ins(&self) -> Result<(), FeedError> {
+        let Sources { store, fresh, clock, .. } = &self.sources;
+        for grant in store.fresh_grants(clock.now()).await? {
+            fresh.note(grant.grant, SignIn { at: grant.authenticated_at, acr: grant.acr.map(Into::into) });
+        }
+        Ok(())
+    }
+
     async fn load_snapshot(&self, revision: i64) -> Result<(), FeedError> {
         let sources = &self.sources;
-        let mut snapshot =
-            Snapshot { servers: HashMap::new(), people: HashMap::new(), bundle: sources.bundle.clone(), revision };
+        let mut snapshot = Snapshot {
+            servers: HashMap::new(),
+            people: HashMap::new(),
+            service_accounts: 0,
+            bundle: sources.bundle.clone(),
+            revision,
+        };
         if let (Some(dial), Ok(name)) = (&sources.sample, ServerName::parse(SAMPLE)) {
             let sample = Server {
                 name: name.clone(),
@@ -162,14 +213,16 @@ impl Feed {
             insert(&mut snapshot, entry);
         }
         for person in sources.store.people().await? {
-            let known = Person {
-                name: person.name.as_str().into(),
-                groups: person.groups.iter().map(|group| group.as_str().into()).collect(),
-                admin: person.is_admin(),
-                disabled: !person.is_active(),
-            };
+            let groups: Arc<[Arc<str>]> = person.groups.iter().map(|group| group.as_str().into()).collect();
+            let roles = sources.appointments.of_person(&person);
+            let name = person.name.as_str().into();
+            let shut_out = !person.is_active() || !sources.appointments.admit(&person);
+            let known = Person { name, groups, roles, shut_out, kind: person.kind };
+            snapshot.service_accounts += usize::from(known.kind == PersonKind::Service && !known.shut_out);
             snapshot.people.insert(person.id, Arc::new(known));
         }
+        let out = snapshot.people.iter().filter(|(_, person)| person.shut_out).map(|(id, _)| id.clone());
+        sources.ended.keep_out(out.collect());
         sources.upstreams.retain(|name| snapshot.servers.contains_key(name));
         sources.snapshot.store(Arc::new(snapshot));
         Ok(())
@@ -192,11 +245,9 @@ fn insert(snapshot: &mut Snapshot, entry: &config::Server) {
     snapshot.servers.insert(entry.name.clone(), Arc::new(server));
 }
 
-fn revoked(changes: &[Change]) -> impl Iterator<Item = GrantId> + '_ {
-    changes
-        .iter()
-        .filter(|change| change.kind == ChangeKind::GrantRevoked)
-        .map(|change| GrantId::new(change.key.as_str()))
+fn revoked(changes: &[Change]) -> Vec<GrantId> {
+    let revoked = changes.iter().filter(|change| change.kind == ChangeKind::GrantRevoked);
+    revoked.map(|change| GrantId::new(change.key.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -208,33 +259,82 @@ mod tests {
     use super::*;
     use crate::{outbound::Dialer, system};
 
-    // spec: SEC-76
-    #[tokio::test]
-    async fn feed_that_is_not_heard_is_not_fresh_until_it_is_heard_again() {
-        let dir = tempfile::tempdir().unwrap();
+    async fn feed(dir: &tempfile::TempDir) -> Feed {
         let start = Timestamp::from_secs(1_800_000_000);
         let store = Store::open(&DatabaseSettings::Sqlite(dir.path().join("db")), start).await.unwrap();
         let bundle = Arc::new(Bundle::default());
-        let empty = Snapshot { servers: HashMap::new(), people: HashMap::new(), bundle: bundle.clone(), revision: 0 };
+        let empty = Snapshot {
+            servers: HashMap::new(),
+            people: HashMap::new(),
+            service_accounts: 0,
+            bundle: bundle.clone(),
+            revision: 0,
+        };
         let sources = Sources {
             store,
             servers: Vec::new(),
             bundle,
+            personal_keys: config::AccessKeys { enabled: false, longest: Duration::ZERO },
+            appointments: Appointments::default(),
             sample: None,
             snapshot: Arc::new(ArcSwap::from_pointee(empty)),
             signing: Arc::default(),
             ended: Arc::default(),
+            fresh: Arc::default(),
+            access_keys: Arc::default(),
             upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
             keys: Arc::new(Keys::from_root(&Zeroizing::new([1; 32]))),
             clock: Arc::new(ManualClock::new(start)),
             rng: Arc::new(SeededRng::new(1)),
             random: system::random(),
         };
-        let feed = Feed::load(sources).await.unwrap();
+        Feed::load(sources).await.unwrap()
+    }
+
+    // spec: SEC-76
+    #[tokio::test]
+    async fn feed_that_is_not_heard_is_not_fresh_until_it_is_heard_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let feed = feed(&dir).await;
         assert!(feed.is_fresh());
         *feed.heard.lock().unwrap() = Instant::now().checked_sub(PATIENCE).unwrap();
         assert!(!feed.is_fresh());
         feed.catch_up().await.unwrap();
         assert!(feed.is_fresh());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_was_taken_in_is_not_lost_to_somebody_who_began_earlier() {
+        let dir = tempfile::tempdir().unwrap();
+        let feed = Arc::new(feed(&dir).await);
+        let others: Vec<_> = (0..3)
+            .map(|_| {
+                let feed = feed.clone();
+                tokio::spawn(async move {
+                    loop {
+                        feed.catch_up().await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        let now = Timestamp::from_secs(1_800_000_001);
+        // The more there is to load, the longer somebody is on the way with what is old.
+        for n in 0..200 {
+            let name = ServerName::parse(&format!("server-{n}")).unwrap();
+            let entry_json = format!(r#"{{"name":"{name}","url":"https://mcp.example.com/mcp"}}"#);
+            let row =
+                portcullis_store::ServerRow { name: name.clone(), entry_json, created_at: now, created_by: "x".into() };
+            feed.sources.store.put_server(&row, now).await.unwrap();
+            feed.catch_up().await.unwrap();
+            for _ in 0..10 {
+                assert!(feed.sources.snapshot.load().servers.contains_key(&name), "{name}");
+                tokio::task::yield_now().await;
+            }
+        }
+        for other in others {
+            assert!(!other.is_finished());
+            other.abort();
+        }
     }
 }

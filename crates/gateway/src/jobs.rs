@@ -9,10 +9,18 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{app::App, feed};
+use crate::{
+    app::App,
+    feed,
+    identity::{Providers, refresh},
+};
 
 /// The journal writes what was left for later this often.
 const JOURNAL_TICK: Duration = Duration::from_millis(50);
+/// The last use of access keys is written down this often.
+const KEY_USE: Duration = Duration::from_mins(1);
+/// Identity providers are looked after this often, the first time at once.
+const PROVIDERS: Duration = Duration::from_mins(1);
 /// Keys are looked after and rubbish is taken out this often.
 const HOUSEKEEPING: Duration = Duration::from_mins(10);
 
@@ -21,6 +29,9 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     let journal = app.clone();
     let following = app.clone();
     let keeping = app.clone();
+    let noting = app.clone();
+    let providers = app.providers.clone();
+    let asking = app.clone();
     vec![
         tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
             let app = journal.clone();
@@ -34,6 +45,19 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
                 }
             }
         })),
+        tokio::spawn(every(KEY_USE, stopped.clone(), move || {
+            let app = noting.clone();
+            async move { note_used_keys(&app).await }
+        })),
+        tokio::spawn(every(refresh::EVERY, stopped.clone(), move || {
+            let app = asking.clone();
+            async move {
+                if let Err(error) = app.renewal().round().await {
+                    tracing::error!(%error, "sign-ins cannot be checked again");
+                }
+            }
+        })),
+        tokio::spawn(look_after(providers, stopped.clone())),
         tokio::spawn(every(HOUSEKEEPING, stopped.clone(), move || {
             let app = keeping.clone();
             async move { housekeeping(&app).await }
@@ -41,11 +65,34 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     ]
 }
 
+/// Writes down when access keys were last used: beside the calls, many at once.
+async fn note_used_keys(app: &App) {
+    let used = app.access_keys.take_used();
+    if !used.is_empty()
+        && let Err(error) = app.store.touch_grants(&used).await
+    {
+        tracing::warn!(%error, "when access keys were last used could not be noted");
+    }
+}
+
+/// Nothing is lost when this is interrupted, and a provider that does not answer must not hold up the end.
+async fn look_after(providers: Arc<Providers>, mut stopped: watch::Receiver<bool>) {
+    let forever = every(PROVIDERS, stopped.clone(), || providers.look_after());
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = forever => {}
+    }
+}
+
 async fn housekeeping(app: &App) {
     let now = app.clock.now();
     app.ended.forget(now);
+    app.fresh.forget(now);
     if let Err(error) = app.feed.load_signing_keys().await {
         tracing::error!(%error, "signing keys cannot be loaded");
+    }
+    if let Err(error) = app.feed.load_access_keys().await {
+        tracing::error!(%error, "access keys cannot be loaded");
     }
     let limits = &app.config.clients.registration_limits;
     let life = ClientLife { unused_for: limits.unused, idle_for: limits.idle };

@@ -3,17 +3,25 @@
 //! Promises: nothing is forwarded without a permit and a line in the journal; no database read stands on the path of a
 //! call; no inbound credential leaves towards an upstream. Law lives in the pure crates, SQL in `store`; here they meet.
 
+pub mod access_keys;
+pub mod account;
+pub mod admin;
 pub mod app;
 pub mod assertion_keys;
 pub mod authorization;
 pub mod caller;
 pub mod client_entry;
 pub mod config;
+pub mod desk;
 pub mod ended;
 pub mod error;
+pub mod external;
 pub mod extract;
 pub mod feed;
+pub mod fresh;
+pub mod groups;
 pub mod home;
+pub mod identity;
 pub mod indexing;
 pub mod jobs;
 pub mod journal;
@@ -21,6 +29,7 @@ pub mod keys;
 pub mod limit;
 pub mod listener;
 pub mod login;
+pub mod offboard;
 pub mod operations;
 pub mod origin;
 pub mod outbound;
@@ -28,12 +37,17 @@ pub mod pages;
 pub mod password;
 pub mod proxy;
 pub mod return_to;
+pub mod roles;
 pub mod router;
+pub mod scim;
+pub mod service_accounts;
 pub mod signing;
 pub mod snapshot;
 pub mod start;
+pub mod step_up;
 pub mod system;
 pub mod transport;
+pub mod trusted_issuer;
 pub mod upstream;
 
 pub use start::{Running, StartError, Surroundings, start};

@@ -120,6 +120,8 @@ pub struct Limits {
     pub fetch_person: Limit,
     /// The same toward one host.
     pub fetch_host: Limit,
+    /// Wrong tokens of directories from one source.
+    pub scim_source: Limit,
     /// Any request of a door from one source (SEC-75).
     pub door_source: Limit,
 }
@@ -140,6 +142,7 @@ impl Limits {
             register_all: per_minute(registrations.saturating_mul(20)),
             fetch_person: limit(20, 6_000),
             fetch_host: limit(60, 1_000),
+            scim_source: limit(20, 3_000),
             door_source: limit(1_000, 10),
         }
     }

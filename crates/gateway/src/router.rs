@@ -13,7 +13,7 @@ use http_body_util::Either;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tower::Service;
 
-use crate::{app::App, authorization, extract::address_of, home, login, origin::Exposure, proxy};
+use crate::{account, admin, app::App, authorization, extract::address_of, home, login, origin::Exposure, proxy, scim};
 
 /// The largest form or registration.
 const FORM_BYTES: usize = 64 * 1024;
@@ -26,6 +26,9 @@ fn doors(app: &Arc<App>) -> Router {
         .merge(authorization::routes(app))
         .merge(login::routes(app))
         .merge(home::routes(app))
+        .merge(account::routes(app))
+        .merge(admin::routes(app))
+        .merge(scim::routes(app))
         .fallback(home::nowhere)
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .with_state(app.clone())

@@ -19,12 +19,16 @@ use portcullis_store::{Store, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
+    access_keys::AccessKeys,
     app::App,
     assertion_keys::AssertionKeys,
     authorization,
     config::Config,
     ended::Ended,
+    external::Externals,
     feed::{Feed, FeedError, Sources},
+    fresh::Fresh,
+    identity::Providers,
     indexing::Indexing,
     jobs,
     journal::{self, Journal, JournalError},
@@ -34,9 +38,11 @@ use crate::{
     origin::Origins,
     outbound::{AddressPolicy, CertificatesError, Dialer, Outbound},
     password::Passwords,
+    roles::Appointments,
     router,
     snapshot::Snapshot,
     system,
+    trusted_issuer::{Reaching, Workloads},
     upstream::{InProcess, Upstreams},
 };
 
@@ -127,6 +133,13 @@ pub fn rules(config: &Config) -> Result<Bundle, Vec<RuleError>> {
     Bundle::load(&sources)
 }
 
+/// The client for what the gateway itself asks: guarded as the settings say, its connections made by `dialer`.
+pub fn outbound(config: &Config, dialer: Dialer) -> Result<Outbound, StartError> {
+    let named = config.clients.metadata_documents.private_hosts.iter().chain(&config.outbound.private_hosts);
+    let policy = AddressPolicy::naming(named.map(String::as_str)).map_err(StartError::PrivateHost)?;
+    Ok(Outbound::new(dialer, policy))
+}
+
 /// The name of this node, made once per data directory: two nodes on one database must not share it.
 pub fn node(data: &Path, rng: &dyn Rng) -> io::Result<String> {
     let file = data.join("node");
@@ -175,26 +188,31 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     };
     let journal = Journal::open(&settings, clock.clone())?;
 
-    let named = config.clients.metadata_documents.private_hosts.iter().chain(&config.outbound.private_hosts);
-    let policy = AddressPolicy::naming(named.map(String::as_str)).map_err(StartError::PrivateHost)?;
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
+    let outbound = outbound(&config, dialer.clone())?;
     let upstreams = Arc::new(Upstreams::new(dialer.clone()));
 
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
         servers: HashMap::new(),
         people: HashMap::new(),
+        service_accounts: 0,
         bundle: bundle.clone(),
         revision: 0,
     }));
     let (signing, ended) = (Arc::<ArcSwap<_>>::default(), Arc::<Ended>::default());
+    let (fresh, access_keys) = (Arc::<Fresh>::default(), Arc::<AccessKeys>::default());
     let feed = Feed::load(Sources {
         store: store.clone(),
         servers: config.servers.clone(),
         bundle: bundle.clone(),
+        appointments: Appointments::new(&config.roles),
+        personal_keys: config.access_keys,
         sample: sample.then(|| in_process(Sample::new(clock.clone(), rng.clone()))),
         snapshot: snapshot.clone(),
         signing: signing.clone(),
         ended: ended.clone(),
+        fresh: fresh.clone(),
+        access_keys: access_keys.clone(),
         upstreams: upstreams.clone(),
         keys: keys.clone(),
         clock: clock.clone(),
@@ -203,11 +221,17 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     })
     .await?;
 
-    let invitation = invite(&store, &*rng, &*clock).await?;
+    // Where nobody signs in with a password, one that the link would make is of no use.
+    let invitation = if config.identity.local_accounts { invite(&store, &*rng, &*clock).await? } else { None };
     let public_url = url::Url::parse(config.public_url.as_str()).expect("the settings have checked the public URL");
+    let providers = Arc::new(Providers::new(&config, outbound.clone(), &clock));
+    let reaching = Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: clock.clone() };
     let app = Arc::new(App {
         origins: Arc::new(Origins::new(&public_url, config.listen, [])),
-        outbound: Outbound::new(dialer, policy),
+        externals: Arc::new(Externals::new(&config, &reaching, &store)),
+        workloads: Workloads::new(&config, reaching),
+        providers,
+        outbound,
         limits: Limits::new(&config, &clock),
         passwords: Passwords::new(2, &*rng),
         assertion_keys: AssertionKeys::default(),
@@ -220,6 +244,8 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         signing,
         snapshot,
         ended,
+        fresh,
+        access_keys,
         feed,
         index_lag: Arc::default(),
         upstreams,

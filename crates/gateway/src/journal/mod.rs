@@ -135,6 +135,11 @@ impl Journal {
         self.writer.stop()
     }
 
+    /// Signs a document with the key of this journal, whose public half stands beside its files.
+    pub fn state(&self, statement: &serde_json::Value) -> String {
+        self.writer.signer().state(statement)
+    }
+
     /// The last line in the file.
     pub fn head(&self) -> Head {
         self.writer.health().head

@@ -111,6 +111,10 @@ impl Queue {
 }
 
 impl Writer {
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     pub(super) fn new(start: Start, durability: Durability, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let head = start.chain.head();
         let queue = Queue {

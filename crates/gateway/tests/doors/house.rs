@@ -13,13 +13,17 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use portcullis_base::{Clock, ManualClock, PersonId, Rng, Secret, SeededRng, Timestamp};
 use portcullis_gateway::{
+    access_keys::AccessKeys,
     app::App,
     assertion_keys::AssertionKeys,
     authorization,
     config::{Config, Sources},
     ended::Ended,
+    external::Externals,
     feed::{self, Feed},
+    fresh::Fresh,
     home,
+    identity::Providers,
     journal::{self, Journal},
     keys::Keys,
     limit::Limits,
@@ -27,8 +31,10 @@ use portcullis_gateway::{
     origin::Origins,
     outbound::{AddressPolicy, Dialer, Outbound},
     password::{self, Passwords},
+    roles::Appointments,
     snapshot::Snapshot,
     system,
+    trusted_issuer::{Reaching, Workloads},
     upstream::Upstreams,
 };
 use portcullis_policy::Bundle;
@@ -105,18 +111,28 @@ impl House {
         let store = Store::open(&config.database, clock.now()).await.unwrap();
         let bundle = Arc::new(Bundle::default());
         let (people, servers) = (HashMap::new(), HashMap::new());
-        let snapshot =
-            Arc::new(ArcSwap::from_pointee(Snapshot { servers, people, bundle: bundle.clone(), revision: 0 }));
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
+            servers,
+            people,
+            service_accounts: 0,
+            bundle: bundle.clone(),
+            revision: 0,
+        }));
         let (signing, ended) = (Arc::<ArcSwap<_>>::default(), Arc::<Ended>::default());
+        let (fresh, access_keys) = (Arc::<Fresh>::default(), Arc::<AccessKeys>::default());
         let upstreams = Arc::new(Upstreams::new(Dialer::new([]).unwrap()));
         let feed = Feed::load(feed::Sources {
             store: store.clone(),
             servers: config.servers.clone(),
             bundle,
+            appointments: Appointments::new(&config.roles),
+            personal_keys: config.access_keys,
             sample: None,
             snapshot: snapshot.clone(),
             signing: signing.clone(),
             ended: ended.clone(),
+            fresh: fresh.clone(),
+            access_keys: access_keys.clone(),
             upstreams: upstreams.clone(),
             keys: keys.clone(),
             clock: dyn_clock.clone(),
@@ -125,7 +141,13 @@ impl House {
         })
         .await
         .unwrap();
+        let providers = Arc::new(Providers::new(&config, outbound.clone(), &dyn_clock));
+        let reaching =
+            Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: dyn_clock.clone() };
         let app = Arc::new(App {
+            externals: Arc::new(Externals::new(&config, &reaching, &store)),
+            workloads: Workloads::new(&config, reaching),
+            providers,
             journal: Journal::open(&settings, Arc::clone(&dyn_clock)).unwrap(),
             origins: Arc::new(Origins::new(&url::Url::parse(ISSUER).unwrap(), config.listen, [])),
             limits: Limits::new(&config, &dyn_clock),
@@ -137,6 +159,8 @@ impl House {
             signing,
             snapshot,
             ended,
+            fresh,
+            access_keys,
             feed,
             outbound,
             upstreams,

@@ -38,7 +38,7 @@ async fn a_code_is_bound_to_everything_it_was_given_for() {
         ("resource", "http://127.0.0.1:7878/mcp/other", "invalid_target"),
         ("code", "", "invalid_request"),
         ("grant_type", "password", "unsupported_grant_type"),
-        ("grant_type", "client_credentials", "unsupported_grant_type"),
+        ("grant_type", "client_credentials", "unauthorized_client"),
         ("grant_type", "", "invalid_request"),
     ];
     for (name, value, error) in wrong {

@@ -16,6 +16,7 @@ use portcullis_gateway::{
     origin::{Exposure, Origins},
     outbound::{Dialer, Reach},
     proxy::{Answer, Parts, Proxy, Settings},
+    roles::Roles,
     snapshot::{Person, Server, Snapshot},
     system::SystemClock,
     transport::Watched,
@@ -28,6 +29,7 @@ use portcullis_oauth::{
 };
 use portcullis_policy::{Access, AccessEntry, Bundle, Source};
 use portcullis_sample::Sample;
+use portcullis_store::PersonKind;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -136,9 +138,19 @@ impl Gateway {
         }
         let people = ["alice", "bob"].map(|name| {
             let groups: Arc<[Arc<str>]> = [Arc::from("staff")].into();
-            (PersonId::new(name), Arc::new(Person { name: name.into(), groups, admin: false, disabled: false }))
+            (
+                PersonId::new(name),
+                Arc::new(Person {
+                    name: name.into(),
+                    groups,
+                    roles: Roles::default(),
+                    shut_out: false,
+                    kind: PersonKind::Person,
+                }),
+            )
         });
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
+            service_accounts: 0,
             servers,
             people: HashMap::from(people),
             bundle: Arc::new(Bundle::load(sources).unwrap()),
@@ -155,6 +167,9 @@ impl Gateway {
             snapshot: snapshot.clone(),
             signing: signing.clone(),
             ended: ended.clone(),
+            fresh: Arc::default(),
+            access_keys: Arc::default(),
+            externals: Arc::default(),
             session_closed: Arc::new(|_, _| {}),
             keys,
             clock: clock.clone(),
@@ -182,6 +197,8 @@ impl Gateway {
             expires_at: now.plus(lifetime),
             id: portcullis_base::token::<16>(&*self.rng),
             grant: grant(person),
+            authenticated_at: None,
+            acr: None,
         };
         let signing = self.signing.load();
         claims.sign(&self.public_url, signing.current(now).unwrap()).unwrap()
@@ -192,9 +209,12 @@ impl Gateway {
         let now = self.snapshot.load();
         let mut people = now.people.clone();
         let (name, groups) = (person.into(), [].into());
-        people.insert(PersonId::new(person), Arc::new(Person { name, groups, admin: false, disabled: true }));
+        people.insert(
+            PersonId::new(person),
+            Arc::new(Person { name, groups, roles: Roles::default(), shut_out: true, kind: PersonKind::Person }),
+        );
         let (servers, bundle, revision) = (now.servers.clone(), now.bundle.clone(), now.revision + 1);
-        self.snapshot.store(Arc::new(Snapshot { servers, people, bundle, revision }));
+        self.snapshot.store(Arc::new(Snapshot { servers, people, service_accounts: 0, bundle, revision }));
     }
 
     /// A client with a token of `person`.

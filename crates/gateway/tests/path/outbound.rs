@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use portcullis_base::Secret;
 use portcullis_gateway::outbound::{AddressPolicy, Ask, Dialer, FetchError, Fetched, Outbound, Resolve, Resolving};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
@@ -89,7 +89,7 @@ fn client(port: u16, names: Arc<Names>) -> Outbound {
 }
 
 async fn get(client: &Outbound, url: &str) -> Result<Fetched, FetchError> {
-    soon(client.fetch(Ask { url, accept: "application/json", limit: 1000, body: None })).await
+    soon(client.fetch(Ask::get(url, "application/json", 1000))).await
 }
 
 fn here() -> Arc<Names> {
@@ -111,10 +111,13 @@ async fn a_document_is_fetched_without_anything_that_could_be_a_credential() {
     assert!(!asked.contains("cookie") && !asked.contains("authorization"));
     get(&client, &format!("https://docs.example:{}/", at.port())).await.unwrap();
     assert!(!told.recv().await.unwrap().to_ascii_lowercase().contains("cookie"), "cookies are not kept");
-    let form = Some(("application/x-www-form-urlencoded", Bytes::from_static(b"a=b")));
     let url = format!("https://docs.example:{}/", at.port());
-    client.fetch(Ask { url: &url, accept: "application/json", limit: 1000, body: form }).await.unwrap();
-    assert!(told.recv().await.unwrap().starts_with("POST / "));
+    let bearer = Some(Secret::new("Bearer for-this-host".into()));
+    client.fetch(Ask::form(&url, "a=b".into(), 1000).authorized(bearer)).await.unwrap();
+    let asked = told.recv().await.unwrap();
+    assert!(asked.starts_with("POST / ") && asked.contains("\r\nauthorization: Bearer for-this-host\r\n"), "{asked}");
+    let broken = Ask::get(&url, "application/json", 1000).authorized(Some(Secret::new("two\r\nlines: x".into())));
+    assert!(client.fetch(broken).await.is_err());
 }
 
 /// spec: T-23, SEC-10, SEC-11
