@@ -4,6 +4,14 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::{
+    identity::{Identity, Offboard, OnOff, User},
+    machines::{Key, Proof, ServiceAccount},
+};
+
+mod identity;
+mod machines;
+
 /// One URL for your MCP clients, with sign-in, rules and an audit trail in front of every server.
 #[derive(Debug, Parser)]
 #[command(
@@ -87,9 +95,29 @@ Examples:
   portcullis connect cursor --print              the entry and nothing else
   portcullis connect --list                      all clients")]
     Connect(Connect),
-    /// Add, list and disable accounts that sign in with a password
+    /// Add, list and change the people of this gateway
     #[command(subcommand)]
     User(User),
+    /// Try the identity providers, and see which groups people and rules have
+    #[command(subcommand)]
+    Identity(Identity),
+    /// End everything that a person had, with a signed report
+    ///
+    /// Browser sessions, clients and their tokens, access keys, consents, and what providers can take back: on every
+    /// node, within a second. What could not be ended, such as a token at a provider that does not answer,
+    /// stands in the report. Exit code 1 when something could not be ended, or when a report is not genuine.
+    #[command(after_help = "\
+Examples:
+  portcullis offboard ana                            says what will end, and asks
+  portcullis offboard ana@example.com --yes --report ana.json
+  portcullis offboard --verify ana.json              is the report genuine?")]
+    Offboard(Offboard),
+    /// Add, list and change programs that call for themselves
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccount),
+    /// Add, list and end access keys, for clients that cannot do OAuth
+    #[command(subcommand)]
+    Key(Key),
     /// Run the sample MCP server alone, without a gateway in front of it
     #[command(after_help = "Example:\n  portcullis sample --listen 127.0.0.1:3001")]
     Sample {
@@ -189,39 +217,6 @@ pub enum Scope {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum User {
-    /// Make an account
-    #[command(after_help = "\
-Examples:
-  printf '%s' \"$PASSWORD\" | portcullis user add ana --admin --password-stdin
-  portcullis user add ben --group support --group sales --password-stdin < password.txt")]
-    Add {
-        /// The name to sign in with
-        name: String,
-        /// May administer the gateway
-        #[arg(long)]
-        admin: bool,
-        /// Member of this group; may be repeated
-        #[arg(long, value_name = "GROUP")]
-        group: Vec<String>,
-        /// Read the password from standard input
-        #[arg(long, required = true)]
-        password_stdin: bool,
-    },
-    /// List the accounts
-    List {
-        /// Answer in JSON, one account a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Switch an account off: its sessions and the access of its clients end at once
-    Disable {
-        /// The name
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub enum Audit {
     /// Find events in the index, newest first
     #[command(after_help = "\
@@ -306,4 +301,31 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The guide teaches by example, so each of its commands must be one that is understood.
+    #[test]
+    fn commands_of_the_identity_guide_are_understood() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/identity.md");
+        let guide = std::fs::read_to_string(path).expect("guide");
+        let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+        let lines = blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap_or_default().trim());
+        let mut seen = 0;
+        for line in lines.filter(|line| line.starts_with("portcullis ")) {
+            seen += 1;
+            if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                panic!("{line}\n{error}");
+            }
+        }
+        assert!(seen > 10, "commands are not found any more");
+        for words in guide.split("`portcullis ").skip(1).map(|rest| rest.split('`').next().unwrap_or_default()) {
+            let command = <Cli as clap::CommandFactory>::command();
+            let first = words.split(' ').next().unwrap_or_default();
+            assert!(command.find_subcommand(first).is_some(), "portcullis {words}");
+        }
+    }
 }

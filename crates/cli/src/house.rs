@@ -6,14 +6,15 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use portcullis_audit::{Actor, Event};
-use portcullis_base::{Clock, ServerName};
+use portcullis_base::{Clock, ServerName, printable};
 use portcullis_gateway::{
     config::Config,
+    desk::{Desk, DeskError},
     journal::{Indexer, Journal, JournalError, Limits, Settings as JournalSettings},
     keys::{KeyError, Keys},
     system::{SystemClock, SystemRng},
 };
-use portcullis_store::{DatabaseSettings, Store, StoreError};
+use portcullis_store::{DatabaseSettings, Person, Store, StoreError};
 
 use crate::{
     failure::{Failure, Result},
@@ -61,9 +62,14 @@ impl House {
         Self::open(settings).await
     }
 
+    /// The keys of this deployment.
+    pub fn keys(&self) -> Result<Keys> {
+        keys(&self.config, &self.rng)
+    }
+
     /// The journal, for a command that is about to change something. If it cannot be written, nothing is changed.
     pub async fn record(&self) -> Result<Record> {
-        let keys = keys(&self.config, &self.rng)?;
+        let keys = self.keys()?;
         let dir = self.config.data.join("journal");
         make_directory(&dir)?;
         let seed = keys.journal_seed(NODE);
@@ -106,6 +112,28 @@ impl House {
         Ok(names)
     }
 
+    /// The person with this account name.
+    pub async fn person(&self, name: &str) -> Result<Person> {
+        let known = self.store.person_by_name(name).await.map_err(|error| self.failed(error))?;
+        if let Some((person, _)) = known {
+            return Ok(person);
+        }
+        let people = self.store.people().await.map_err(|error| self.failed(error))?;
+        let near = portcullis_policy::nearest(name, people.iter().map(|person| person.name.as_str()));
+        let help = near
+            .map_or_else(|| "portcullis user list shows all".to_owned(), |near| format!("did you mean \"{near}\"?"));
+        Err(Failure::new(format!("there is no account \"{}\"", printable(name, 64))).help(help))
+    }
+
+    /// A failure of a change that writes itself down.
+    pub fn undone(&self, error: DeskError) -> Failure {
+        match error {
+            DeskError::Refused(why) => Failure::new(why),
+            DeskError::Store(error) => self.failed(error),
+            DeskError::Journal(error) => unrecorded(&error),
+        }
+    }
+
     /// A failure of the database in this house's words.
     pub fn failed(&self, error: StoreError) -> Failure {
         database(&self.config, error)
@@ -119,10 +147,24 @@ impl Record {
         let _ = self.journal.stop().await;
     }
 
-    /// Writes down what was done, by whoever runs this command, and closes the journal.
+    /// Where changes are made that write down themselves what they did, by whoever runs this command.
+    pub fn desk<'a>(&'a self, house: &'a House) -> Desk<'a> {
+        Desk { store: &house.store, journal: &self.journal, clock: &*house.clock, rng: &house.rng, by: actor() }
+    }
+
+    /// Writes down what was done, by whoever runs this command.
+    pub async fn note(&self, event: Event) -> Result<()> {
+        self.journal.append(event.by(actor())).await.map_err(|error| unrecorded(&error)).map(drop)
+    }
+
+    /// Writes down what was done and closes the journal.
     pub async fn write(self, event: Event) -> Result<()> {
-        let event = event.by(Actor { name: Some(NODE.into()), ..Actor::default() });
-        self.journal.append(event).await.map_err(|error| unrecorded(&error))?;
+        self.note(event).await?;
+        self.finish().await
+    }
+
+    /// Closes the journal and lets the index know what is in it.
+    pub async fn finish(self) -> Result<()> {
         self.journal.stop().await.map_err(|error| unrecorded(&error))?;
         let head = self.journal.head().seq;
         let mut indexer = Indexer::new(self.store, &self.config.data.join("journal"), NODE);
@@ -132,6 +174,10 @@ impl Record {
         }
         Ok(())
     }
+}
+
+fn actor() -> Actor {
+    Actor { name: Some(NODE.into()), ..Actor::default() }
 }
 
 /// The keys of this deployment.

@@ -8,11 +8,15 @@ mod audit;
 mod connect;
 mod failure;
 mod house;
+mod identity;
 mod invocation;
+mod key;
 mod migrate;
+mod offboard;
 mod output;
 mod protect;
 mod sample;
+mod service_account;
 mod settings;
 mod show;
 mod stop;
@@ -76,6 +80,10 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Unprotect { name } => protect::unprotect(&name, &Settings::load(&cli.common, &none)?).await,
         Command::Connect(args) => connect::run(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
         Command::User(command) => user::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Identity(command) => identity::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Offboard(args) => offboard::run(&args, &Settings::load(&cli.common, &none)?).await,
+        Command::ServiceAccount(command) => service_account::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Key(command) => key::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Audit(command) => audit::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Migrate { check, json } => migrate::run(check, json, &Settings::load(&cli.common, &none)?).await,
     }

@@ -53,6 +53,7 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
         timeout: Server::TIMEOUT,
         private: args.private,
         description: args.description.clone(),
+        authorization: None,
     };
     let found = probe(&server, &house).await?;
     server.name = match (same, named) {

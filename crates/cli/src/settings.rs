@@ -53,6 +53,15 @@ impl Settings {
         noted.map_or_else(|| self.config.public_url.to_string(), |text| text.trim().to_owned())
     }
 
+    /// The settings with the public URL that clients are given.
+    pub fn served(&self) -> Config {
+        let noted = self.public_url().strip_prefix("http://").and_then(|address| address.parse().ok());
+        match noted.filter(|_| self.config.public_url.is_derived()) {
+            Some(listen) => self.config.clone().bound_to(listen, self.config.operations),
+            None => self.config.clone(),
+        }
+    }
+
     /// The file in which `up` notes its public URL.
     pub fn note(&self) -> PathBuf {
         self.config.data.join("public_url")

@@ -9,8 +9,10 @@ use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::Sub
 use crate::{
     args::{Common, Up},
     failure::{Failure, Result},
+    house::House,
+    identity::all_groups,
     invocation,
-    output::{BOLD, DIM, GOOD, LINK, line, note, styled},
+    output::{BOLD, DIM, GOOD, LINK, WARN, line, note, styled},
     settings::Settings,
     stop::Stop,
 };
@@ -29,6 +31,7 @@ pub async fn run(args: &Up, common: &Common, settings: &Settings) -> Result<()> 
     };
     leave_note(&running, settings);
     greet(&running, common);
+    warn(settings).await;
     stop.asked().await;
     note("stopping: requests in flight may end, once more Ctrl-C does not wait");
     tokio::select! {
@@ -92,6 +95,30 @@ fn greet(running: &Running, common: &Common) {
             config.data.display()
         ),
     ));
+}
+
+/// Says what is allowed but deserves a thought.
+async fn warn(settings: &Settings) {
+    for caution in settings.config.cautions() {
+        note(format_args!("{}: {caution}", styled(WARN, "caution")));
+    }
+    let groups = match House::existing(settings).await {
+        Ok(house) => all_groups(&house).await,
+        Err(failure) => Err(failure),
+    };
+    let Ok(groups) = groups else { return };
+    // Before anybody has a group, none of them can be mistyped.
+    if groups.iter().all(|group| group.members == 0) {
+        return;
+    }
+    let stale: Vec<_> = groups.iter().filter(|group| group.is_stale()).map(|group| group.name.as_str()).collect();
+    if !stale.is_empty() {
+        note(format_args!(
+            "{}: nobody has {}, which the settings name: portcullis identity groups --stale",
+            styled(WARN, "caution"),
+            portcullis_base::printable(&stale.join(", "), 300)
+        ));
+    }
 }
 
 /// Leaves the public URL for commands that are run beside the gateway: `--listen` is not in the settings they read.

@@ -3,16 +3,17 @@
 use std::io::Read;
 
 use portcullis_audit::{Event, Kind, Outcome, Target, Value};
-use portcullis_base::{Clock, PersonId, Secret, printable};
+use portcullis_base::{Clock, PersonId, Secret, Timestamp, printable};
 use portcullis_gateway::password;
-use portcullis_store::{NewPerson, Person, StoreError};
+use portcullis_store::{NewPerson, Person, PersonKind, StoreError};
 use serde_json::json;
 
 use crate::{
-    args::User,
+    args::{OnOff, User},
     failure::{Failure, Result},
-    house::House,
-    output::{GOOD, json as print_json, line, styled, table},
+    house::{House, Record},
+    offboard,
+    output::{GOOD, json as print_json, line, note, styled, table},
     settings::Settings,
 };
 
@@ -22,15 +23,15 @@ pub async fn run(command: &User, settings: &Settings) -> Result<()> {
         User::Add { name, admin, group, .. } => add(name, *admin, group, settings).await,
         User::List { json } => list(*json, settings).await,
         User::Disable { name } => disable(name, settings).await,
+        User::Enable { name } => enable(name, settings).await,
+        User::Group { name, add, remove } => regroup(name, add, remove, settings).await,
+        User::Admin { name, state } => appoint(name, *state, settings).await,
     }
 }
 
 async fn add(name: &str, admin: bool, groups: &[String], settings: &Settings) -> Result<()> {
     check_name(name)?;
-    if let Some(group) = groups.iter().find(|group| group.trim().is_empty() || group.as_str() == "*") {
-        return Err(Failure::usage(format!("\"{}\" is not a name for a group", printable(group, 60)))
-            .help("everyone is in \"*\" already; other names are free"));
-    }
+    check_groups(groups)?;
     let password = read_password()?;
     password::fit(&password, name).map_err(|why| Failure::usage(format!("this password is not taken: {why}")))?;
     let house = House::open(settings).await?;
@@ -71,77 +72,186 @@ async fn add(name: &str, admin: bool, groups: &[String], settings: &Settings) ->
 async fn list(json: bool, settings: &Settings) -> Result<()> {
     let house = House::existing(settings).await?;
     let people = house.store.people().await.map_err(|error| house.failed(error))?;
-    if json {
-        for person in &people {
+    let mut rows = Vec::with_capacity(people.len());
+    for person in &people {
+        let identities = house.store.identities_of(&person.id).await.map_err(|error| house.failed(error))?;
+        let providers: Vec<_> = identities.iter().map(|identity| identity.provider.as_str()).collect();
+        if json {
             print_json(&json!({
-                "id": person.id.as_str(), "name": person.name, "groups": person.groups,
+                "id": person.id.as_str(), "name": person.name, "kind": person.kind.as_str(), "email": person.email,
+                "providers": providers, "groups": person.groups, "local_groups": person.local_groups,
                 "admin": person.admin_at.is_some(), "disabled": person.disabled_at.is_some(),
+                "owner": person.owner.as_ref().map(PersonId::as_str),
                 "created_at": person.created_at.to_string(),
                 "disabled_at": person.disabled_at.map(|at| at.to_string()),
             }));
+        } else {
+            rows.push(vec![
+                person.name.clone(),
+                state(person),
+                origin(person, &providers),
+                person.groups.join(", "),
+                person.created_at.to_string(),
+            ]);
         }
+    }
+    if json {
         return Ok(());
     }
     if people.is_empty() {
         line("No accounts yet. To make one: portcullis user add NAME --admin --password-stdin");
         return Ok(());
     }
-    let state = |person: &Person| match (person.disabled_at, person.admin_at) {
-        (Some(at), _) => format!("disabled {at}"),
-        (None, Some(_)) => "administrator".to_owned(),
-        (None, None) => "active".to_owned(),
-    };
-    let rows: Vec<Vec<String>> = people
-        .iter()
-        .map(|person| vec![person.name.clone(), state(person), person.groups.join(", "), person.created_at.to_string()])
-        .collect();
-    table(&["NAME", "STATE", "GROUPS", "SINCE"], &rows);
+    table(&["NAME", "STATE", "FROM", "GROUPS", "SINCE"], &rows);
     Ok(())
 }
 
+fn state(person: &Person) -> String {
+    match (person.disabled_at, person.admin_at) {
+        (Some(at), _) => format!("disabled {at}"),
+        (None, Some(_)) => "administrator".to_owned(),
+        (None, None) => "active".to_owned(),
+    }
+}
+
+/// Where somebody signs in.
+fn origin(person: &Person, providers: &[&str]) -> String {
+    match (person.kind, providers) {
+        (PersonKind::Service, _) => "service account".to_owned(),
+        (PersonKind::Person, []) => "here".to_owned(),
+        (PersonKind::Person, providers) => providers.join(", "),
+    }
+}
+
+/// The same end as `portcullis offboard`, without the questions and the table.
 async fn disable(name: &str, settings: &Settings) -> Result<()> {
     let house = House::existing(settings).await?;
-    let known = house.store.person_by_name(name).await.map_err(|error| house.failed(error))?;
-    let Some((person, _)) = known else { return Err(unknown(name, &house).await?) };
-    let record = house.record().await?;
-    let now = house.clock.now();
-    match house.store.disable_person(&person.id, now).await {
-        Ok(true) => {}
-        Ok(false) => {
-            record.close().await;
-            line(format_args!("{} is disabled already", person.name));
-            return Ok(());
-        }
-        Err(error) => {
-            record.close().await;
-            return Err(match error {
-                // spec: T-95: "last admin protected"
-                StoreError::LastAdministrator => Failure::new(format!("{}: {error}", person.name))
-                    .help("portcullis user add NAME --admin --password-stdin"),
-                error => house.failed(error),
-            });
-        }
+    let person = house.person(name).await?;
+    if !person.is_active() {
+        line(format_args!("{} is disabled already", person.name));
+        return Ok(());
     }
-    let event = Event::new(Kind::PersonDisabled, now)
-        .on(Target { name: Some(person.name.clone().into()), ..Target::default() })
-        .outcome(Outcome::Success)
-        .text("person", person.id.to_string());
-    record.write(event).await?;
+    let done = offboard::end(&person, &house, settings).await?;
     line(format_args!(
         "{} {} can no longer sign in; sessions and clients are signed out",
         styled(GOOD, "✓"),
         person.name
     ));
+    for left in &done.report.left {
+        note(format_args!("note: {} did not end: {}", printable(&left.what, 200), printable(&left.why, 400)));
+    }
     Ok(())
 }
 
-async fn unknown(name: &str, house: &House) -> Result<Failure> {
-    let people = house.store.people().await.map_err(|error| house.failed(error))?;
-    let near = portcullis_policy::nearest(name, people.iter().map(|person| person.name.as_str()));
-    let failure = Failure::new(format!("there is no account \"{}\"", printable(name, 64)));
-    Ok(failure.help(
-        near.map_or_else(|| "portcullis user list shows all".to_owned(), |near| format!("did you mean \"{near}\"?")),
-    ))
+async fn enable(name: &str, settings: &Settings) -> Result<()> {
+    let house = House::existing(settings).await?;
+    let person = house.person(name).await?;
+    if person.is_active() {
+        line(format_args!("{} is not disabled", person.name));
+        return Ok(());
+    }
+    let record = house.record().await?;
+    let now = house.clock.now();
+    let changed = house.store.enable_person(&person.id, now).await;
+    done(&house, record, changed, changed_event(&person, now, Kind::PersonEnabled)).await?;
+    line(format_args!("{} {} may sign in again; what was ended stays ended", styled(GOOD, "✓"), person.name));
+    Ok(())
+}
+
+async fn regroup(name: &str, add: &[String], remove: &[String], settings: &Settings) -> Result<()> {
+    check_groups(add)?;
+    let house = House::existing(settings).await?;
+    let person = house.person(name).await?;
+    if let Some(group) = remove.iter().find(|group| !person.local_groups.contains(group)) {
+        return Err(not_here(&person, group));
+    }
+    let mut groups = person.local_groups.clone();
+    groups.retain(|group| !remove.contains(group));
+    groups.extend(add.iter().cloned());
+    groups.sort();
+    groups.dedup();
+    let record = house.record().await?;
+    let now = house.clock.now();
+    let changed = house.store.set_local_groups(&person.id, &groups, now).await;
+    let event = changed_event(&person, now, Kind::PersonChanged)
+        .text("what", "groups")
+        .detail("groups", Value::List(groups.clone()));
+    done(&house, record, changed, event).await?;
+    let groups = if groups.is_empty() { "no groups".to_owned() } else { groups.join(", ") };
+    line(format_args!("{} {} has {groups} here", styled(GOOD, "✓"), person.name));
+    Ok(())
+}
+
+/// Only groups that this gateway gave can be taken here.
+fn not_here(person: &Person, group: &str) -> Failure {
+    let given = if person.local_groups.is_empty() { "none".to_owned() } else { person.local_groups.join(", ") };
+    let elsewhere = person.groups.iter().any(|known| known == group);
+    let help = if elsewhere {
+        "it comes from a provider or a directory: change it there".to_owned()
+    } else {
+        format!("groups given here: {given}")
+    };
+    let group = printable(group, 60);
+    Failure::new(format!("{} is not in the group \"{group}\" of this gateway", person.name)).help(help)
+}
+
+async fn appoint(name: &str, state: OnOff, settings: &Settings) -> Result<()> {
+    let house = House::existing(settings).await?;
+    let person = house.person(name).await?;
+    if person.kind == PersonKind::Service {
+        return Err(Failure::new(format!("{} is a service account, which administers nothing", person.name)));
+    }
+    let record = house.record().await?;
+    let now = house.clock.now();
+    let (since, what) = match state {
+        OnOff::On => (Some(person.admin_at.unwrap_or(now)), "made an administrator"),
+        OnOff::Off => (None, "no longer an administrator"),
+    };
+    let changed = house.store.set_admin(&person.id, since, now).await;
+    done(&house, record, changed, changed_event(&person, now, Kind::PersonChanged).text("what", what)).await?;
+    line(format_args!("{} {} is {}", styled(GOOD, "✓"), person.name, what.trim_start_matches("made ")));
+    Ok(())
+}
+
+fn changed_event(person: &Person, now: Timestamp, kind: Kind) -> Event {
+    Event::new(kind, now)
+        .on(Target { name: Some(person.name.clone().into()), ..Target::default() })
+        .outcome(Outcome::Success)
+        .text("person", person.id.to_string())
+}
+
+/// Writes down a change that the database took.
+async fn done(
+    house: &House,
+    record: Record,
+    changed: std::result::Result<bool, StoreError>,
+    event: Event,
+) -> Result<()> {
+    match changed {
+        Ok(true) => record.write(event).await,
+        Ok(false) => {
+            record.close().await;
+            Err(Failure::new("the account is gone or was changed meanwhile").help("run the command again"))
+        }
+        // spec: T-95: "last admin protected"
+        Err(StoreError::LastAdministrator) => {
+            record.close().await;
+            Err(Failure::new("nobody would be left who administers")
+                .help("make another person administrator first: portcullis user admin NAME on"))
+        }
+        Err(error) => {
+            record.close().await;
+            Err(house.failed(error))
+        }
+    }
+}
+
+fn check_groups(groups: &[String]) -> Result<()> {
+    match groups.iter().find(|group| group.trim().is_empty() || group.as_str() == "*") {
+        Some(group) => Err(Failure::usage(format!("\"{}\" is not a name for a group", printable(group, 60)))
+            .help("everyone is in \"*\" already; other names are free")),
+        None => Ok(()),
+    }
 }
 
 /// The same alphabet as the page for the first administrator.
