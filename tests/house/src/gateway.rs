@@ -230,6 +230,11 @@ impl TestGateway {
         self.app.feed.load_signing_keys().await.map_err(|error| anyhow!("{error}"))
     }
 
+    /// Asks the providers about everybody for whom that is due, as a job does from time to time.
+    pub async fn renew_groups(&self) -> Result<()> {
+        self.app.renewal().round().await.map(drop).map_err(|error| anyhow!("{error}"))
+    }
+
     /// Stops the gateway.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(running) = self.running.take() {

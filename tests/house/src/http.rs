@@ -1,13 +1,16 @@
 //! The least HTTP client that an attack needs: every byte of the request is the test's own, nothing is tidied up on the way.
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 /// How long an answer may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +24,26 @@ pub struct Request {
     host: Option<String>,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    trust: Option<Trust>,
+}
+
+/// The authority that a server's certificate must be of.
+#[derive(Clone)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Trusts the authority in a PEM file and no other.
+    pub fn of(file: &Path) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(file)? {
+            roots.add(certificate?)?;
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
 }
 
 /// An answer, whole.
@@ -43,6 +66,7 @@ pub fn request(authority: &str, method: &str, target: &str) -> Request {
         host: Some(authority.to_owned()),
         headers: Vec::new(),
         body: Vec::new(),
+        trust: None,
     }
 }
 
@@ -56,6 +80,12 @@ impl Request {
     /// Another `Host`, or none.
     pub fn host(mut self, host: Option<&str>) -> Self {
         self.host = host.map(str::to_owned);
+        self
+    }
+
+    /// Over TLS.
+    pub fn over(mut self, trust: &Trust) -> Self {
+        self.trust = Some(trust.clone());
         self
     }
 
@@ -99,12 +129,13 @@ impl Request {
 
     /// Sends it on a connection of its own and reads the whole answer.
     pub async fn send(&self) -> Result<Answer> {
-        send_raw(&self.authority, &self.bytes()).await.with_context(|| format!("{} {}", self.method, self.target))
+        let what = || format!("{} {}", self.method, self.target);
+        exchange(connect(&self.authority, self.trust.as_ref()).await?, &self.bytes()).await.with_context(what)
     }
 
     /// Sends it and reads the head; the body stays to be read event by event.
     pub async fn stream(&self) -> Result<Stream> {
-        let mut stream = TcpStream::connect(&self.authority).await?;
+        let mut stream = connect(&self.authority, self.trust.as_ref()).await?;
         stream.write_all(&self.bytes()).await?;
         let mut reader = Reader { stream, buffer: Vec::new() };
         let (status, headers) = timeout(PATIENCE, reader.head()).await.context("no answer in time")??;
@@ -115,7 +146,18 @@ impl Request {
 
 /// Sends bytes as they are and reads one answer.
 pub async fn send_raw(authority: &str, bytes: &[u8]) -> Result<Answer> {
-    let mut stream = TcpStream::connect(authority).await?;
+    exchange(connect(authority, None).await?, bytes).await
+}
+
+async fn connect(authority: &str, trust: Option<&Trust>) -> Result<Box<dyn Wire>> {
+    let stream = TcpStream::connect(authority).await.with_context(|| format!("connecting to {authority}"))?;
+    let Some(Trust(config)) = trust else { return Ok(Box::new(stream)) };
+    let name = authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_owned();
+    let stream = TlsConnector::from(config.clone()).connect(ServerName::try_from(name)?, stream).await?;
+    Ok(Box::new(stream))
+}
+
+async fn exchange(mut stream: Box<dyn Wire>, bytes: &[u8]) -> Result<Answer> {
     // A server may answer and close before it has read everything: the answer is still worth reading.
     let written = stream.write_all(bytes).await;
     let mut reader = Reader { stream, buffer: Vec::new() };
@@ -193,14 +235,24 @@ impl Stream {
     }
 }
 
+/// A connection, encrypted or not.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
 struct Reader {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     buffer: Vec<u8>,
 }
 
 impl Reader {
     async fn more(&mut self) -> Result<bool> {
-        Ok(self.stream.read_buf(&mut self.buffer).await? > 0)
+        match self.stream.read_buf(&mut self.buffer).await {
+            Ok(read) => Ok(read > 0),
+            // Many close a TLS connection without saying so; the lengths tell whether something is missing.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn head(&mut self) -> Result<(u16, Vec<(String, String)>)> {

@@ -3,3 +3,5 @@
 pub mod gateway;
 pub mod http;
 pub mod person;
+pub mod provider;
+pub mod walk;

@@ -157,7 +157,8 @@ fn the_table_of_threats_names_the_tests_that_there_are() {
         .collect();
     let mut written = BTreeSet::new();
     let beside = root().join("crates/cli/tests/crash.rs");
-    for file in sources(&root().join("tests/house/tests/threats")).into_iter().chain([beside]) {
+    let played = ["tests/house/tests/threats", "tests/house/tests/console"].map(|folder| sources(&root().join(folder)));
+    for file in played.into_iter().flatten().chain([beside]) {
         let module = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();
         let names = text.split("fn t").skip(1).filter_map(|rest| rest.split('(').next());
@@ -179,7 +180,7 @@ fn marks(text: &str) -> Vec<String> {
     for part in text.split("spec: ").skip(1) {
         for mark in part.lines().next().unwrap_or("").split([',', ';', ' ', ')']).filter(|mark| !mark.is_empty()) {
             let mark = mark.trim_end_matches(['.', ':']);
-            let is_mark = mark.starts_with("RFC") && mark.contains('#')
+            let is_mark = (mark.starts_with("RFC") || mark.starts_with("OIDC")) && mark.contains('#')
                 || mark.split_once('-').is_some_and(|(group, number)| {
                     ["AS", "RS", "TR", "UP", "BR", "AG", "SEC", "T"].contains(&group)
                         && !number.is_empty()

@@ -172,9 +172,10 @@ async fn t95_a_person_sees_and_ends_only_their_own_access() -> Result<()> {
     let answer = bob.request("GET", "/").header("x-user", "root").header("x-forwarded-user", "root").send().await?;
     assert!(!answer.text().contains(grant.as_str()));
     // What only operators need is not on this listener.
-    for path in ["/metrics", "/healthz", "/readyz", "/admin", "/debug"] {
+    for path in ["/metrics", "/healthz", "/readyz", "/debug"] {
         assert_eq!(bob.get(path).await?.status, 404, "{path}");
     }
+    assert_eq!(bob.get("/admin").await?.status, 403);
     let mut root = signed_in(&house, ("root", "a third long password")).await?;
     let page = root.get("/").await?.text();
     assert!(page.contains(grant.as_str()), "{page}");

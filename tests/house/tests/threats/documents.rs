@@ -289,7 +289,7 @@ async fn t23_a_name_that_resolves_to_an_inner_address_is_not_dialled() -> Result
         let resolver = Arc::new(Rebinding { answers: Mutex::new(answers), asked: AtomicUsize::new(0) });
         let dialer = Dialer::new([])?.with_resolver(resolver.clone());
         let outbound = Outbound::new(dialer, AddressPolicy::global_only());
-        let ask = Ask { url: "https://evil.example/client.json", accept: "application/json", limit: 1024, body: None };
+        let ask = Ask::get("https://evil.example/client.json", "application/json", 1024);
         let error = outbound.fetch(ask).await.err().context("nothing is there")?;
         Ok((error.detail().to_owned(), resolver.asked.load(Ordering::SeqCst)))
     };

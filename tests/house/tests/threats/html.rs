@@ -82,11 +82,11 @@ fn decode(text: &str) -> String {
 }
 
 /// What our pages are made of. Anything else on one of them came from somewhere else.
-const OURS: [&str; 45] = [
+const OURS: [&str; 47] = [
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "span", "div", "form", "input", "button",
     "main", "svg", "path", "h1", "h2", "h3", "p", "b", "section", "ul", "li", "dl", "dt", "dd", "code", "pre", "label",
     "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "time", "article", "small", "strong", "nav",
-    "footer",
+    "footer", "select", "option",
 ];
 
 /// Fails unless the page consists of elements of ours only, runs nothing of anybody else's and loads nothing from

@@ -77,6 +77,10 @@ impl Hostile {
             let answer = browser.submit(&form, &[("decision", "approve")]).await?;
             anyhow::ensure!(answer.status == 303, "{}", answer.text());
         }
+        // Offboarded under this name, with a report that says so.
+        let left = house.person((&format!("left {text}"), ALICE.1), false, &[]).await?;
+        let reported = crate::visit::offboard(&house, &left).await?;
+        let admin_id = house.app.store.person_by_name(text).await?.context("admin")?.0.id;
         let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
         let pages = vec![
             ("home", "/".to_owned()),
@@ -88,6 +92,18 @@ impl Hostile {
             ("sign out", format!("/logout?return_to={encoded}")),
             ("done", format!("/?done={encoded}")),
             ("no invitation", format!("/welcome/{encoded}")),
+            ("my sign-ins", format!("/account?done={encoded}")),
+            ("people", "/admin/people".to_owned()),
+            ("people found", format!("/admin/people?q={encoded}&page={encoded}")),
+            ("person", format!("/admin/people/{admin_id}")),
+            ("leaving", format!("/admin/people/{admin_id}/offboard")),
+            ("no such person", format!("/admin/people/{encoded}")),
+            ("groups", "/admin/groups".to_owned()),
+            ("roles", "/admin/roles".to_owned()),
+            ("providers", "/admin/providers".to_owned()),
+            ("service accounts", "/admin/service-accounts".to_owned()),
+            ("reports", "/admin/offboarding".to_owned()),
+            ("report", reported),
         ];
         Ok(Self { house, admin, pages })
     }
@@ -233,7 +249,21 @@ async fn t93_hostile_text_in_every_stored_string_stays_text() -> Result<()> {
             let page = admin.get(path).await?;
             assert!([200, 400, 404].contains(&page.status), "{what}: {}", page.status);
             html::assert_harmless(&page.text(), Some("https://app.example/cb"));
-            if ["home", "consent", "unknown client"].contains(what) {
+            if [
+                "home",
+                "consent",
+                "unknown client",
+                "my sign-ins",
+                "people",
+                "person",
+                "leaving",
+                "groups",
+                "roles",
+                "reports",
+                "report",
+            ]
+            .contains(what)
+            {
                 let seen = html::text(&page.text());
                 let start: String = text.chars().take(30).collect();
                 assert!(seen.contains(&start), "{what}: the text is not on the page, so nothing was tried\n{seen}");

@@ -94,3 +94,12 @@ pub async fn approve_and_remember(browser: &mut Browser, target: &str) -> Result
     let page = browser.get(target).await?;
     browser.submit(&consent_form(&page)?, &[("remember", "yes"), ("decision", "approve")]).await
 }
+
+/// Ends a person's access as an administrator's page does; where the report is.
+pub async fn offboard(house: &TestGateway, person: &portcullis_base::PersonId) -> Result<String> {
+    use portcullis_gateway::offboard::{How, Offboarding};
+    let app = &house.app;
+    let offboarding = Offboarding::new(app.desk(portcullis_audit::Actor::default()), &app.keys);
+    let done = offboarding.end(person, portcullis_store::Extent::Account, &How::Administrator).await?;
+    Ok(format!("/admin/offboarding/{}", done.context("nobody")?.report.id))
+}

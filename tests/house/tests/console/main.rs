@@ -1,0 +1,9 @@
+//! The pages on which people look after their own sign-ins and administrators after everybody's.
+
+mod api;
+mod doors;
+mod groups;
+mod leaving;
+mod machines;
+mod people;
+mod walk;
