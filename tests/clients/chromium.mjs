@@ -7,7 +7,7 @@ import { appendFileSync } from 'node:fs';
 
 import { chromium } from 'playwright-core';
 
-const { PERSON_NAME, PERSON_PASSWORD, PERSON_LOG, CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { PERSON_NAME, PERSON_PASSWORD, PERSON_CHOICE, PERSON_LOG, CHROMIUM = '/usr/bin/chromium' } = process.env;
 const url = process.argv.at(-1);
 const home = new URL(url).origin;
 const note = line => PERSON_LOG && appendFileSync(PERSON_LOG, `${line}\n`);
@@ -17,21 +17,38 @@ const browser = await chromium.launch({
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 });
 try {
-    const page = await browser.newPage();
+    // The providers' authority is one of this run.
+    const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
     page.setDefaultTimeout(20_000);
     page.on('framenavigated', frame => frame === page.mainFrame() && note(`chromium ${frame.url().split('?')[0]}`));
     page.on('console', message => message.type() === 'error' && note(`console: ${message.text()}`));
     await page.goto(url);
-    if (await page.locator('input[type=password]').count()) {
-        await page.fill('input[name=name]', PERSON_NAME);
-        await page.fill('input[name=password]', PERSON_PASSWORD);
-        await page.locator('form:has(input[type=password]) button[type=submit], form:has(input[type=password]) button:not([type])').first().click();
-    }
     const approve = page.locator('button[name=decision][value=approve]');
-    await approve.waitFor();
-    if (process.env.PERSON_PICTURE) await page.screenshot({ path: process.env.PERSON_PICTURE, fullPage: true });
-    await approve.click();
-    await page.waitForURL(target => target.origin !== home);
+    const name = page.locator('input[name=name], input[name=login]');
+    const email = page.locator('input[name=email]');
+    const button = page.locator(`a[href^="/login/${PERSON_CHOICE}?"]`);
+    // Whatever comes first: who to sign in with, signing in, deciding; until the browser is with the client.
+    const arrived = page.waitForURL(target => target.origin !== home && target.protocol === 'http:').then(() => 'arrived');
+    for (let pictured = false; ; ) {
+        const either = approve.or(name).or(email).or(button).first();
+        if ((await Promise.race([arrived, either.waitFor().then(() => 'page')])) === 'arrived') break;
+        const before = page.url();
+        if (await approve.count()) {
+            if (process.env.PERSON_PICTURE && !pictured) await page.screenshot({ path: process.env.PERSON_PICTURE, fullPage: true });
+            pictured = true;
+            await approve.click();
+        } else if (await name.count()) {
+            await name.fill(PERSON_NAME);
+            await page.fill('input[type=password]', PERSON_PASSWORD);
+            await page.locator('form:has(input[type=password]) button').first().click();
+        } else if (await button.count()) {
+            await button.click();
+        } else {
+            await email.fill(PERSON_CHOICE);
+            await page.locator('form:has(input[name=email]) button').first().click();
+        }
+        await Promise.race([arrived, page.waitForURL(target => target.href !== before)]);
+    }
     note(`delivered to ${page.url().split('?')[0]}`);
 } catch (error) {
     note(`failed: ${error}`);

@@ -19,7 +19,7 @@ class Documents:
 
     def __init__(self, directory):
         self.ca_file = directory / "authority.pem"
-        certificate, key = make_certificate(directory, self.ca_file)
+        self.certificate, self.key = make_certificate(directory, self.ca_file)
         self.fetched = []
         publisher = self
 
@@ -39,7 +39,7 @@ class Documents:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(self.certificate, self.key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.host = f"localhost:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -64,9 +64,9 @@ class Documents:
 
 def make_certificate(directory, ca_file):
     """An authority and one certificate of it for localhost."""
-    ca_key, key = directory / "authority.key", directory / "documents.key"
-    request, certificate = directory / "documents.csr", directory / "documents.pem"
-    names = directory / "documents.ext"
+    ca_key, key = directory / "authority.key", directory / "loopback.key"
+    request, certificate = directory / "loopback.csr", directory / "loopback.pem"
+    names = directory / "loopback.ext"
     names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl("req", "-x509", *curve, "-keyout", ca_key, "-out", ca_file, "-days", "2", "-subj", "/CN=Test authority")

@@ -1,7 +1,9 @@
 """The person at the browser, without a browser: signs in and consents through the real pages.
 
 Run as a browser (`BROWSER="python person.py"`), it is handed an authorization URL, fills in every form it meets as a
-person would, and follows the redirects until it has delivered the answer to the client's loopback address.
+person would, and follows the redirects until it has delivered the answer to the client's loopback address. Where the
+gateway offers identity providers, PERSON_CHOICE is the one whose button is pressed, or the e-mail address that is
+typed in; PERSON_AUTHORITY is the file with the authority of the providers' certificates.
 
 Cookies are kept by hand because the gateway's are `Secure` with the `__Host-` prefix, which browsers accept from
 loopback over plain HTTP and Python's cookie jar does not.
@@ -9,13 +11,14 @@ loopback over plain HTTP and Python's cookie jar does not.
 
 import http.client
 import os
+import ssl
 import sys
 import threading
 import time
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin, urlsplit
 
-MOST_STEPS = 12
+MOST_STEPS = 24
 
 
 class Form:
@@ -30,15 +33,18 @@ class Form:
 
 
 class Forms(HTMLParser):
-    """Collects the forms of a page, with the values a browser would submit unasked."""
+    """Collects the forms and links of a page, with the values a browser would submit unasked."""
 
     def __init__(self, page):
         super().__init__()
         self.forms = []
+        self.links = []
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
         attributes = {name: value or "" for name, value in attributes}
+        if tag == "a":
+            self.links.append(attributes.get("href", ""))
         if tag == "form":
             self.forms.append(Form(attributes))
             return
@@ -58,81 +64,94 @@ class Forms(HTMLParser):
 class Person:
     """Somebody with a name, a password and a browser of their own."""
 
-    def __init__(self, name, password, decision="approve"):
+    def __init__(self, name, password, decision="approve", choice="", authority=None):
         self.name = name
         self.password = password
         self.decision = decision
-        self.cookies = {}
+        self.choice = choice
+        self.trust = ssl.create_default_context(cafile=authority) if authority else None
+        self.cookies = []
         self.visited = []
 
     def open(self, url):
         """Follows an authorization URL to its end; gives the last URL and the page shown there."""
         home = origin(url)
-        response = self.request("GET", url, home)
+        response = self.request("GET", url)
         for _ in range(MOST_STEPS):
             if response.location:
                 target = urljoin(response.url, response.location)
-                if origin(target) != home:
+                # The providers speak https; whatever else is not the gateway is the client that waits for its answer.
+                if origin(target) != home and urlsplit(target).scheme != "https":
                     return self.deliver(target)
-                response = self.request("GET", target, home, referrer=response.url)
+                response = self.request("GET", target, referrer=response.referrer)
                 continue
-            form = next((form for form in Forms(response.page).forms if self.can_fill(form)), None)
-            if form is None:
-                raise PageError(f"no form to go on with at {response.url} (HTTP {response.status}):\n{response.page[:2000]}")
-            response = self.submit(response, form, home)
+            response = self.answer(response)
         raise PageError(f"still no answer after {MOST_STEPS} steps: {self.visited}")
 
-    def can_fill(self, form):
-        """Signing in, or deciding; a sign-out button in the header is neither."""
-        return "password" in form.inputs or any(name == "decision" for name, _ in form.buttons)
+    def answer(self, response):
+        """Does on a page what a person would: chooses who to sign in with, signs in, decides."""
+        page = Forms(response.page)
+        button = next((link for link in page.links if self.choice and link.startswith(f"/login/{self.choice}?")), None)
+        if button:
+            return self.request("GET", urljoin(response.url, button), referrer=response.url)
+        form = next((form for form in page.forms if self.can_fill(form)), None)
+        if form is None:
+            raise PageError(f"no form to go on with at {response.url} (HTTP {response.status}):\n{response.page[:2000]}")
+        return self.submit(response, form)
 
-    def submit(self, response, form, home):
+    def can_fill(self, form):
+        """Signing in, looking, or deciding; a sign-out button in the header is none of these."""
+        if form.action == "/oauth/authorize/look":
+            return True
+        decides = any(name in ("decision", "allow") for name, _ in form.buttons)
+        return "password" in form.inputs or decides or ("email" in form.inputs and "@" in self.choice)
+
+    def submit(self, response, form):
         values = dict(form.fields)
         if "password" in form.inputs:
-            values |= {"name": self.name, "password": self.password}
+            values |= {"login" if "login" in form.inputs else "name": self.name, "password": self.password}
+        elif "email" in form.inputs:
+            values["email"] = self.choice
         else:
-            values["decision"] = self.decision
+            values |= {name: value for name, value in form.buttons if value in (self.decision, "Authorize")}
         action = urljoin(response.url, form.action)
         if form.method != "post":
             raise PageError(f"the form at {response.url} would send secrets in a URL")
-        return self.request("POST", action, home, referrer=response.url, body=urlencode(values))
+        return self.request("POST", action, referrer=response.url, body=urlencode(values))
 
-    def request(self, method, url, home, referrer=None, body=None):
+    def request(self, method, url, referrer=None, body=None):
         """One request with the headers by which a browser tells a navigation from a script."""
+        distance = "same-origin" if origin(referrer or url) == origin(url) else "cross-site"
         headers = {
             "Accept": "text/html,application/xhtml+xml",
             "Sec-Fetch-Dest": "document",
             "Sec-Fetch-Mode": "navigate",
-            "Sec-Fetch-Site": "same-origin" if referrer else "none",
+            "Sec-Fetch-Site": distance if referrer else "none",
             "Sec-Fetch-User": "?1",
             "Upgrade-Insecure-Requests": "1",
             "User-Agent": "Mozilla/5.0 (a person)",
         }
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        cookies = [cookie for cookie in self.cookies if cookie.fits(url)]
+        if cookies:
+            headers["Cookie"] = "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
         if referrer:
             headers["Referer"] = referrer
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            headers["Origin"] = home
+            headers["Origin"] = origin(referrer or url)
         self.visited.append(f"{method} {url.split('?')[0]}")
-        response = fetch(method, url, headers, body)
-        for cookie in response.cookies:
-            self.keep(cookie)
+        response = fetch(method, url, headers, body, self.trust)
+        response.referrer = referrer
+        for line in response.cookies:
+            self.keep(Cookie(line, url))
         if response.status >= 400 and not Forms(response.page).forms:
             raise PageError(f"{method} {url} answered {response.status}:\n{response.page[:2000]}")
         return response
 
     def keep(self, cookie):
-        parts = [part.strip() for part in cookie.split(";")]
-        name, _, value = parts[0].partition("=")
-        attributes = {part.lower() for part in parts[1:]}
-        if name.startswith("__Host-") and not ("secure" in attributes and "path=/" in attributes):
-            raise PageError(f"a browser would refuse this cookie: {cookie}")
-        if "max-age=0" in attributes:
-            self.cookies.pop(name, None)
-        else:
-            self.cookies[name] = value
+        self.cookies = [known for known in self.cookies if known.key != cookie.key]
+        if not cookie.ended:
+            self.cookies.append(cookie)
 
     def deliver(self, url):
         """Takes the answer to the client, which listens on loopback and may not be ready yet."""
@@ -146,6 +165,25 @@ class Person:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
+
+
+class Cookie:
+    """One cookie, with as much of its attributes as matters among hosts of this machine."""
+
+    def __init__(self, line, url):
+        pair, *attributes = [part.strip() for part in line.split(";")]
+        attributes = {name.lower(): value for name, _, value in (part.partition("=") for part in attributes)}
+        self.name, _, self.value = pair.partition("=")
+        self.host, self.path = urlsplit(url).hostname, attributes.get("path", "/")
+        self.key = (self.host, self.path, self.name)
+        self.ended = attributes.get("max-age") == "0" or not self.value
+        if self.name.startswith("__Host-") and not ("secure" in attributes and self.path == "/"):
+            raise PageError(f"a browser would refuse this cookie: {line}")
+
+    def fits(self, url):
+        parts = urlsplit(url)
+        below = parts.path == self.path or parts.path.startswith(self.path.rstrip("/") + "/")
+        return parts.hostname == self.host and below
 
 
 class PageError(Exception):
@@ -163,11 +201,14 @@ class Response:
         self.page = response.read().decode("utf-8", "replace")
 
 
-def fetch(method, url, headers, body=None):
+def fetch(method, url, headers, body=None, trust=None):
     parts = urlsplit(url)
     if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise PageError(f"sent to a stranger: {url}")
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=30, context=trust)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target or "/", body=body, headers=headers)
@@ -189,7 +230,12 @@ def open_in_background(person, url):
 
 
 def main():
-    person = Person(os.environ["PERSON_NAME"], os.environ["PERSON_PASSWORD"])
+    person = Person(
+        os.environ["PERSON_NAME"],
+        os.environ["PERSON_PASSWORD"],
+        choice=os.environ.get("PERSON_CHOICE", ""),
+        authority=os.environ.get("PERSON_AUTHORITY"),
+    )
     log = os.environ.get("PERSON_LOG", os.devnull)
     with open(log, "a", encoding="utf-8") as transcript:
         try:

@@ -3,6 +3,8 @@
 Each story has a gateway, a data directory and an audit trail of its own. The client discovers, registers (RFC 7591) or
 presents its metadata document, the person signs in and consents through the real pages, the client lists tools, calls
 one, waits until its access token is expired, and calls again. Then the trail must tell the whole story, and verify.
+
+People are the gateway's own, or an identity provider's: then the gateway knows two providers at once, one story for each.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 import drivers
 from documents import Documents
 from gateway import NAME, PASSWORD, Gateway, clean_environment, free_port, http_status, program
+from providers import AnotherProvider, Providers
 
 # The access token's life, and how long a client waits for its end.
 ACCESS_SECONDS = 5
@@ -42,6 +45,11 @@ EXPECTED = {
 FIRST_STEPS = {
     "registered": ["client.registered", "signin.succeeded"],
     "document": ["signin.succeeded", "client.document"],
+}
+# With a provider the gateway asks for consent before it sends anybody there, and so has fetched the document by then.
+FIRST_STEPS_WITH_PROVIDER = {
+    "registered": ["client.registered", "signin.succeeded"],
+    "document": ["client.document", "signin.succeeded"],
 }
 
 
@@ -84,25 +92,68 @@ CLIENTS = [
 ]
 
 
+# One way of each client again, with people of the company, of its partner, and in one case of a provider of another make.
+WITH_PROVIDERS = [
+    (Client("python-2", drivers.python_sdk("2"), "registered", servers=("sample",)), ("company", "partner", "another")),
+    (Client("python-1", drivers.python_sdk("1"), "document", servers=("sample",)), ("company", "partner")),
+    (
+        Client("typescript-1", drivers.typescript_sdk("typescript_sdk1.mjs"), "registered", servers=("sample",), browser="chromium"),
+        ("company", "partner"),
+    ),
+    (
+        Client("typescript-2", drivers.typescript_sdk("typescript_sdk2.mjs", "auto"), "document", servers=("sample",)),
+        ("company", "partner"),
+    ),
+    (Client("inspector", drivers.inspector("auto"), "registered", servers=("sample",)), ("company", "partner")),
+    (Client("mcp-remote", drivers.mcp_remote(), "document", servers=("sample",)), ("company", "partner")),
+]
+
+
+@dataclass(frozen=True)
+class Story:
+    """One client at one server, with people of `identity`: `local`, `company`, `partner` or `another`."""
+
+    client: Client
+    server: str
+    identity: str = "local"
+
+    @property
+    def label(self):
+        parts = [self.client.name, self.client.registration, self.server]
+        return "-".join(parts if self.identity == "local" else [*parts, self.identity])
+
+
+@dataclass(frozen=True)
+class World:
+    """What the stories share."""
+
+    options: argparse.Namespace
+    documents: Documents
+    providers: Providers
+    everything_url: str
+
+
 class StoryError(Exception):
     """The client was content, but something else is not as it must be."""
 
 
-def tell(client, server, options, documents, everything_url):
+def tell(story, world):
     """One client, one server, one gateway."""
-    directory = options.results / f"{client.name}-{client.registration}-{server}"
+    client, options, documents = story.client, world.options, world.documents
+    directory = options.results / story.label
     directory.mkdir(parents=True)
     settings = {
         "tokens": {"access": f"{ACCESS_SECONDS}s"},
         "outbound": {"ca_file": str(documents.ca_file)},
         "clients": {"metadata_documents": {"private_hosts": [documents.host]}},
     }
-    with Gateway(options.binary, directory / "gateway", settings) as gateway:
-        if server == "everything":
-            url = gateway.protect(everything_url, "everything")
+    gateway = Gateway(options.binary, directory / "gateway", settings)
+    with people(story, world, gateway, directory), gateway:
+        if story.server == "everything":
+            url = gateway.protect(world.everything_url, "everything")
         else:
             url = gateway.endpoint("sample")
-        wanted = SERVERS[server]
+        wanted = SERVERS[story.server]
         task = drivers.Task(
             url=url,
             tool=wanted["tool"],
@@ -115,14 +166,37 @@ def tell(client, server, options, documents, everything_url):
                 "PERSON_NAME": NAME,
                 "PERSON_PASSWORD": PASSWORD,
                 "PERSON_PICTURE": directory / "consent.png",
+                "PERSON_CHOICE": Providers.CHOICES.get(story.identity, ""),
+                "PERSON_AUTHORITY": documents.ca_file,
             },
             node=options.node,
             pythons={"1": options.python1, "2": options.python2},
             metadata_url=documents.url(directory.name) if client.registration == "document" else None,
         )
-        check_answers(client, server, client.drive(task), wanted)
-        check_trail(client, server, gateway, wanted)
+        check_answers(client, story.server, client.drive(task), wanted)
+        check_trail(story, gateway, wanted)
         gateway.verify()
+
+
+@contextlib.contextmanager
+def people(story, world, gateway, directory):
+    """Tells a gateway that has not started yet where its people come from."""
+    if story.identity == "local":
+        yield
+        return
+    if story.identity == "another":
+        provider = AnotherProvider(world.options.django, directory, world.documents, gateway.url)
+        known = provider.settings(directory)
+    else:
+        provider = world.providers
+        known = provider.settings(gateway.url, story.label, directory)
+    gateway.settings.update(known)
+    gateway.settings["outbound"]["private_hosts"] = provider.hosts
+    try:
+        yield
+    finally:
+        if provider is not world.providers:
+            provider.stop()
 
 
 def check_answers(client, server, said, wanted):
@@ -138,9 +212,11 @@ def check_answers(client, server, said, wanted):
         raise StoryError(f"spoke {said['revision']} instead of {revision}")
 
 
-def check_trail(client, server, gateway, wanted):
+def check_trail(story, gateway, wanted):
     """Every step is in the trail: who registered, signed in, consented, was issued and refreshed what, and called what."""
-    expected = {**EXPECTED, **dict.fromkeys(FIRST_STEPS[client.registration], 1)}
+    client, server = story.client, story.server
+    first_steps = (FIRST_STEPS if story.identity == "local" else FIRST_STEPS_WITH_PROVIDER)[client.registration]
+    expected = {**EXPECTED, **dict.fromkeys(first_steps, 1)}
 
     def calls(events, kind):
         return [event for event in events if event["event"] == kind and is_call_of(event, server, wanted["tool"])]
@@ -160,9 +236,13 @@ def check_trail(client, server, gateway, wanted):
         listed = "\n".join(f"  {event}" for event in events)
         raise StoryError(f"the trail lacks {', '.join(missing(events))}; it has:\n{listed}")
     order = [event["event"] for event in events]
-    steps = [*FIRST_STEPS[client.registration], "consent.granted", "token.issued", "token.refreshed"]
+    steps = [*first_steps, "consent.granted", "token.issued", "token.refreshed"]
     if sorted(steps, key=order.index) != steps:
         raise StoryError(f"the trail tells the steps in another order: {order}")
+    if story.identity != "local":
+        vouched = {event["details"]["method"] for event in events if event["event"] == "signin.succeeded"}
+        if vouched != {story.identity}:
+            raise StoryError(f"{story.identity} should have vouched for the person, the trail says {vouched}")
     refreshed = order.index("token.refreshed")
     if not any(calls(events[refreshed:], "call.ended")):
         raise StoryError("no call ended after the refresh")
@@ -210,40 +290,43 @@ def wait_until(condition, what):
 
 def main():
     options = parse_options()
-    stories = [
-        (client, server)
-        for client in CLIENTS
+    stories = [Story(client, server) for client in CLIENTS for server in client.servers]
+    stories += [
+        Story(client, server, identity)
+        for client, identities in WITH_PROVIDERS
         for server in client.servers
-        if options.only in f"{client.name}-{client.registration}-{server}"
+        for identity in identities
     ]
+    stories = [story for story in stories if options.only in story.label]
     shutil.rmtree(options.results, ignore_errors=True)
     options.results.mkdir(parents=True)
     failed = 0
     with tempfile.TemporaryDirectory() as scratch, everything_server(options) as everything_url:
         documents = Documents(Path(scratch))
+        providers = Providers(options.node, options.results, scratch)
+        world = World(options, documents, providers, everything_url)
         with ThreadPoolExecutor(options.jobs) as pool:
-            outcomes = [pool.submit(outcome, *story, options, documents, everything_url) for story in stories]
-            for future in outcomes:
+            for future in [pool.submit(outcome, story, world) for story in stories]:
                 label, seconds, error = future.result()
                 failed += error is not None
                 print(f"{'FAIL' if error else 'ok  '} {label} ({seconds:.1f} s)", flush=True)
                 if error:
                     print(error, flush=True)
+        providers.stop()
         documents.stop()
     print(f"\nforeign clients: {len(stories) - failed} passed, {failed} failed")
     sys.exit(1 if failed or not stories else 0)
 
 
-def outcome(client, server, options, documents, everything_url):
+def outcome(story, world):
     """Runs one story; gives its label, its time and, if it failed, what a reader needs to see."""
-    label = f"{client.name}-{client.registration}-{server}"
     start = time.monotonic()
     try:
-        tell(client, server, options, documents, everything_url)
+        tell(story, world)
         error = None
     except Exception as problem:
-        error = describe(problem, options.results / label)
-    return label, time.monotonic() - start, error
+        error = describe(problem, world.options.results / story.label)
+    return story.label, time.monotonic() - start, error
 
 
 def describe(problem, directory):
@@ -262,6 +345,7 @@ def parse_options():
     parser.add_argument("--node", type=program, default="node")
     parser.add_argument("--python1", type=program, default=str(root / ".cache/python-sdk-1/bin/python"))
     parser.add_argument("--python2", type=program, default=str(root / ".cache/python-sdk-2/bin/python"))
+    parser.add_argument("--django", type=program, default=str(root / ".cache/django/bin/python"))
     parser.add_argument("--results", type=Path, default=root / ".cache/results/clients")
     parser.add_argument("--only", default="", help="stories whose label contains this")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
