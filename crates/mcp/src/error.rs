@@ -42,6 +42,9 @@ pub const MISSING_CAPABILITY: i64 = -32021;
 /// The version is not served.
 pub const UNSUPPORTED_VERSION: i64 = -32022;
 
+/// The person has to open a page first (2025-11-25).
+pub const URL_ELICITATION_REQUIRED: i64 = -32042;
+
 impl ProtocolError {
     /// An error with a code and a status of its own.
     pub fn new(code: i64, http: u16, message: impl Into<String>) -> Self {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 pub use crate::error::{
     HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
-    PARSE_ERROR, ProtocolError, UNSUPPORTED_VERSION,
+    PARSE_ERROR, ProtocolError, UNSUPPORTED_VERSION, URL_ELICITATION_REQUIRED,
 };
 pub use crate::id::{Id, OwnedId};
 use crate::{
