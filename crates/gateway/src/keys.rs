@@ -98,23 +98,19 @@ impl Keys {
     pub fn open_or_create(path: &Path, rng: &dyn Rng) -> Result<Self, KeyError> {
         let file = |error| KeyError::File { path: path.to_owned(), error };
         let mut root = Zeroizing::new(Vec::with_capacity(33));
-        match fs::File::open(path) {
-            Ok(existing) => {
-                let mode = existing.metadata().map_err(file)?.mode() & 0o777;
-                if mode & 0o077 != 0 {
-                    return Err(KeyError::Exposed { path: path.to_owned(), mode });
-                }
-                existing.take(33).read_to_end(&mut root).map_err(file)?;
-            }
+        let existing = match fs::File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                root.resize(32, 0);
-                rng.fill(&mut root);
-                let mut new =
-                    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file)?;
-                new.write_all(&root).and_then(|()| new.sync_all()).map_err(file)?;
+                make(path, rng).map_err(file)?;
+                fs::File::open(path)
             }
-            Err(error) => return Err(file(error)),
+            opened => opened,
+        };
+        let existing = existing.map_err(file)?;
+        let mode = existing.metadata().map_err(file)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Exposed { path: path.to_owned(), mode });
         }
+        existing.take(33).read_to_end(&mut root).map_err(file)?;
         let root: [u8; 32] =
             root.as_slice().try_into().map_err(|_| KeyError::Damaged { path: path.to_owned(), found: root.len() })?;
         Ok(Self::from_root(&Zeroizing::new(root)))
@@ -213,6 +209,22 @@ impl Keys {
 /// No issuer has a line break in it.
 fn identity(issuer: &str, subject: &str) -> Vec<u8> {
     [issuer, "\n", subject].concat().into_bytes()
+}
+
+/// Makes a root key. Two who start at the same moment agree on one: it appears under its name whole, and only once.
+fn make(path: &Path, rng: &dyn Rng) -> io::Result<()> {
+    let mut name = [0; 8];
+    rng.fill(&mut name);
+    let aside = path.with_extension(format!("{:016x}", u64::from_be_bytes(name)));
+    let mut root = Zeroizing::new([0; 32]);
+    rng.fill(&mut *root);
+    let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let made = new.write_all(&*root).and_then(|()| new.sync_all()).and_then(|()| fs::hard_link(&aside, path));
+    fs::remove_file(&aside)?;
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 fn derive(root: &hkdf::Prk, label: &[&[u8]]) -> Zeroizing<[u8; 32]> {
