@@ -27,6 +27,7 @@ use crate::{
     outbound::Outbound,
     password::Passwords,
     proxy,
+    roles::Appointments,
     snapshot::Snapshot,
     trusted_issuer::Workloads,
     upstream::Upstreams,
@@ -68,6 +69,8 @@ pub struct App {
     pub origins: Arc<Origins>,
     /// The guarded client.
     pub outbound: Outbound,
+    /// Which groups have which role.
+    pub appointments: Appointments,
     /// Identity providers.
     pub providers: Arc<Providers>,
     /// The servers behind us.

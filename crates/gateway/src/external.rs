@@ -88,12 +88,11 @@ pub struct Externals(HashMap<ServerName, External>);
 
 impl Externals {
     /// All of `config`. Nothing is asked of them yet.
-    pub fn new(config: &config::Config, reaching: &Reaching, store: &Store) -> Self {
+    pub fn new(config: &config::Config, appointments: &Appointments, reaching: &Reaching, store: &Store) -> Self {
         let external = |server: &config::Server| {
             let settings = server.authorization.clone()?;
             let endpoint = config.server_url(&server.name);
-            let appointments = Appointments::new(&config.roles);
-            let external = External::new(settings, &endpoint, appointments, reaching.clone(), store.clone());
+            let external = External::new(settings, &endpoint, appointments.clone(), reaching.clone(), store.clone());
             Some((server.name.clone(), external))
         };
         Self(config.servers.iter().filter_map(external).collect())

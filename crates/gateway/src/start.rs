@@ -199,13 +199,14 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         bundle: bundle.clone(),
         revision: 0,
     }));
+    let appointments = Appointments::new(&config.roles);
     let (signing, ended) = (Arc::<ArcSwap<_>>::default(), Arc::<Ended>::default());
     let (fresh, access_keys) = (Arc::<Fresh>::default(), Arc::<AccessKeys>::default());
     let feed = Feed::load(Sources {
         store: store.clone(),
         servers: config.servers.clone(),
         bundle: bundle.clone(),
-        appointments: Appointments::new(&config.roles),
+        appointments: appointments.clone(),
         personal_keys: config.access_keys,
         sample: sample.then(|| in_process(Sample::new(clock.clone(), rng.clone()))),
         snapshot: snapshot.clone(),
@@ -228,7 +229,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let reaching = Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: clock.clone() };
     let app = Arc::new(App {
         origins: Arc::new(Origins::new(&public_url, config.listen, [])),
-        externals: Arc::new(Externals::new(&config, &reaching, &store)),
+        externals: Arc::new(Externals::new(&config, &appointments, &reaching, &store)),
         workloads: Workloads::new(&config, reaching),
         providers,
         outbound,
@@ -249,6 +250,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         feed,
         index_lag: Arc::default(),
         upstreams,
+        appointments,
     });
     authorization::configured::settle(&app).await?;
     let loaded = Event::new(Kind::SettingsLoaded, app.clock.now())

@@ -394,7 +394,16 @@ async fn put(tx: &mut Tx, id: &PersonId, sign_in: &ProviderSignIn<'_>, now: Time
         (None, Some(before)) => before.groups,
         (None, None) => Vec::new(),
     };
-    tx.execute(
+    // Whoever says nothing of groups and brings nothing to ask with leaves open when to ask the next time; else a token that
+    // comes often enough would keep the provider from ever being asked about the person's groups.
+    let checked_at = match (sign_in.groups, sign_in.refresh_sealed) {
+        (None, None) => {
+            "case when identities.refresh_sealed is not null and identities.ended_at is null \
+             then identities.checked_at else excluded.checked_at end"
+        }
+        _ => "excluded.checked_at",
+    };
+    let sql = format!(
         "insert into identities (issuer, subject, provider, person, tenant, email, email_key, external_id, member_of, \
          refresh_sealed, created_at, signed_in_at, checked_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11) \
@@ -403,8 +412,11 @@ async fn put(tx: &mut Tx, id: &PersonId, sign_in: &ProviderSignIn<'_>, now: Time
          email_key = coalesce(excluded.email_key, identities.email_key), \
          external_id = coalesce(excluded.external_id, identities.external_id), member_of = excluded.member_of, \
          refresh_sealed = coalesce(excluded.refresh_sealed, identities.refresh_sealed), \
-         signed_in_at = excluded.signed_in_at, checked_at = excluded.checked_at, \
-         failing_since = null, leased_until = null, ended_at = null, ended_why = null",
+         signed_in_at = excluded.signed_in_at, checked_at = {checked_at}, \
+         failing_since = null, leased_until = null, ended_at = null, ended_why = null"
+    );
+    tx.execute(
+        &sql,
         &params![
             sign_in.issuer,
             sign_in.subject,

@@ -8,6 +8,12 @@ use crate::{
 };
 
 impl Store {
+    /// Whether an identifier was spent: for what is spent only after all that it stands for is done.
+    pub async fn is_spent(&self, id: &str) -> Result<bool, StoreError> {
+        let hash = Digest::of(id.as_bytes());
+        Ok(self.db.query_first("select 1 from spent where hash = $1", &params![&hash]).await?.is_some())
+    }
+
     /// Spends an identifier; `false` if it was spent before. Remembered until `expires_at`, when its bearer is refused for
     /// its age anyway. For identifiers that a client chooses, the caller puts the client's identifier in front.
     ///

@@ -19,7 +19,7 @@ use crate::{
     error::PageError,
     extract::Auditor,
     pages::admin::groups::{GroupRow, Groups, StaleGroup, groups},
-    roles::{Appointments, Role},
+    roles::Role,
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -80,9 +80,8 @@ fn named(app: &App) -> BTreeMap<String, Vec<String>> {
             name(&entry.group, format!("server {}", server.name));
         }
     }
-    let appointments = Appointments::new(&app.config.roles);
     for role in Role::ALL {
-        for group in appointments.groups_with(role) {
+        for group in app.appointments.groups_with(role) {
             name(group, format!("role {}", role.as_str()));
         }
     }

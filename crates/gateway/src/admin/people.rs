@@ -17,7 +17,7 @@ use crate::{
     error::PageError,
     extract::Auditor,
     pages::admin::people::{Paging, People, PersonRow, State as AccountState, people},
-    roles::{Appointments, Standing},
+    roles::Standing,
 };
 
 /// So many people stand on one page.
@@ -63,10 +63,9 @@ pub(super) async fn found(app: &App, wanted: &Wanted) -> Result<(Vec<PersonRow>,
     let filter = wanted.filter().to_lowercase();
     found.retain(|person| person.kind == PersonKind::Person && matches(person, &filter));
     let paging = Paging::of(found.len(), PER_PAGE, wanted.page.parse().unwrap_or(1));
-    let appointments = Appointments::new(&app.config.roles);
     let mut rows = Vec::with_capacity(PER_PAGE);
     for person in found.iter().skip((paging.page - 1) * PER_PAGE).take(PER_PAGE) {
-        rows.push(row(app, person, &appointments).await?);
+        rows.push(row(app, person).await?);
     }
     Ok((rows, paging))
 }
@@ -77,7 +76,7 @@ fn matches(person: &Person, filter: &str) -> bool {
     filter.is_empty() || texts.into_iter().any(|text| text.to_lowercase().contains(filter))
 }
 
-async fn row(app: &App, person: &Person, appointments: &Appointments) -> Result<PersonRow, StoreError> {
+async fn row(app: &App, person: &Person) -> Result<PersonRow, StoreError> {
     let identities = app.store.identities_of(&person.id).await?;
     Ok(PersonRow {
         id: person.id.as_str().to_owned(),
@@ -85,7 +84,7 @@ async fn row(app: &App, person: &Person, appointments: &Appointments) -> Result<
         display_name: person.display_name.clone(),
         email: person.email.clone(),
         state: state(person),
-        role: match appointments.of_person(person).standing() {
+        role: match app.appointments.of_person(person).standing() {
             Standing::Administrator => Some("admin"),
             Standing::Auditor => Some("auditor"),
             Standing::Member => None,

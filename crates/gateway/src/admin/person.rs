@@ -21,7 +21,6 @@ use crate::{
     extract::{AdminForm, Auditor, LoggedIn},
     home::{applications, client_row},
     pages::admin::person::{IdentityRow, Person as PersonPage, person as person_page},
-    roles::Appointments,
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -79,7 +78,7 @@ async fn view<'a>(
         email: person.email.as_deref(),
         state: state(person),
         created_at: person.created_at,
-        roles: Appointments::new(&app.config.roles).of_person(person).names().to_vec(),
+        roles: app.appointments.of_person(person).names().to_vec(),
         administrator_since: person.admin_at,
         groups: person.groups.clone(),
         local_groups: person.local_groups.clone(),

@@ -14,7 +14,7 @@ use crate::{
     error::PageError,
     extract::Auditor,
     pages::admin::roles::{RoleRow, Roles, roles},
-    roles::{Appointments, Role},
+    roles::Role,
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 async fn show(State(app): State<Arc<App>>, Auditor(who): Auditor) -> Result<Response, PageError> {
     let people = app.store.people().await.map_err(PageError::unavailable)?;
-    let appointments = Appointments::new(&app.config.roles);
+    let appointments = &app.appointments;
     let held: Vec<_> =
         people.iter().filter(|person| person.is_active()).map(|person| appointments.of_person(person)).collect();
     let row = |role: Role| RoleRow {

@@ -16,7 +16,7 @@ use portcullis_oauth::{
     relying::profile,
     scope::Scopes,
 };
-use portcullis_store::{LinkBy, MachineGrant, NewPeople, Person, ProviderSignIn, SignedIn};
+use portcullis_store::{MachineGrant, Person, ProviderSignIn, SignedIn};
 
 use super::{
     assertion::{first_use, refused},
@@ -24,13 +24,7 @@ use super::{
     issue::Requester,
     resources,
 };
-use crate::{
-    app::App,
-    config::{IdJag as Trust, Link, SignUp},
-    error::ApiError,
-    extract::TokenForm,
-    identity::Provider,
-};
+use crate::{app::App, config::IdJag as Trust, error::ApiError, extract::TokenForm, identity::Provider};
 
 /// Learns of a client that was never on a page of ours: one whose identifier is the URL of its document, and which an
 /// administrator named. Nobody else can make us fetch anything here (AS-114).
@@ -129,25 +123,21 @@ async fn person(
     jag: &IdJag,
 ) -> Result<Result<Person, String>, ApiError> {
     let settings = provider.settings();
-    let names = &settings.claims;
-    let names = profile::ClaimNames {
-        subject: names.subject.clone(),
-        name: names.name.clone(),
-        display_name: names.display_name.clone(),
-        email: names.email.clone(),
-        groups: names.groups.clone(),
-    };
-    let profile = match profile::Profile::from_claims(&names, &jag.claims) {
+    let profile = match profile::Profile::from_claims(&settings.claims, &jag.claims) {
         Ok(profile) => profile,
         Err(why) => return Ok(Err(why.to_string())),
     };
     if let Err(why) = provider.admit(&profile) {
         return Ok(Err(why.detail));
     }
-    // What it says of groups counts; that it says nothing leaves what is known.
     let groups = match &profile.groups {
         profile::Groups::Given(groups) => Some(groups.as_slice()),
-        profile::Groups::Absent | profile::Groups::Overage => None,
+        // It says nothing of groups, which leaves what is known.
+        profile::Groups::Absent => None,
+        // spec: T-52: groups that do not fit into it are never taken for no groups, nor for those of yesterday.
+        profile::Groups::Overage => {
+            return Ok(Err("it does not hold the person's groups, because there are too many".into()));
+        }
     };
     let new_person = PersonId::random(&*app.rng);
     let sign_in = ProviderSignIn {
@@ -161,15 +151,8 @@ async fn person(
         display_name: profile.display_name.as_deref().or(profile.names.first().map(String::as_str)).unwrap_or_default(),
         groups,
         refresh_sealed: None,
-        sign_up: match settings.sign_up {
-            SignUp::Open => NewPeople::Welcome,
-            SignUp::Closed => NewPeople::Refused,
-        },
-        link: match settings.link {
-            Link::None => LinkBy::Nothing,
-            Link::ExternalId => LinkBy::ExternalId,
-            Link::VerifiedEmail => LinkBy::VerifiedEmail,
-        },
+        sign_up: settings.sign_up.into(),
+        link: settings.link.into(),
         new_person: &new_person,
     };
     let signed_in = app.store.sign_in_identity(&sign_in, app.clock.now()).await.map_err(ApiError::unavailable)?;
@@ -191,6 +174,10 @@ async fn person(
     }
     // Here at once, or the first call would find nobody, or the groups of yesterday.
     app.feed.catch_up().await.map_err(ApiError::unavailable)?;
+    // spec: AS-180: a token that no call would take is not issued.
+    if !app.appointments.admit(&person) {
+        return Ok(Err("none of the person's groups may use this gateway".into()));
+    }
     Ok(Ok(person))
 }
 

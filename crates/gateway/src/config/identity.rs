@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use portcullis_base::{Secret, ServerName};
 use portcullis_oauth::jwks::Algorithm;
 pub use portcullis_oauth::{external::ExternalClaims, relying::profile::ClaimNames};
+use portcullis_store::{LinkBy, NewPeople};
 
 /// Who may sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,25 @@ pub enum Link {
     ExternalId,
     /// By the verified e-mail address.
     VerifiedEmail,
+}
+
+impl From<SignUp> for NewPeople {
+    fn from(sign_up: SignUp) -> Self {
+        match sign_up {
+            SignUp::Open => Self::Welcome,
+            SignUp::Closed => Self::Refused,
+        }
+    }
+}
+
+impl From<Link> for LinkBy {
+    fn from(link: Link) -> Self {
+        match link {
+            Link::None => Self::Nothing,
+            Link::ExternalId => Self::ExternalId,
+            Link::VerifiedEmail => Self::VerifiedEmail,
+        }
+    }
 }
 
 /// Whether a refresh token is asked for.

@@ -12,12 +12,7 @@ use portcullis_base::{Digest, Secret};
 use portcullis_store::{BrowserSession, Person};
 
 use super::{Source, cookie};
-use crate::{
-    app::App,
-    error::PageError,
-    pages::Account,
-    roles::{Appointments, Roles},
-};
+use crate::{app::App, error::PageError, pages::Account, roles::Roles};
 
 /// A browser session of ours, as its cookie proves it.
 #[derive(Clone)]
@@ -78,7 +73,7 @@ impl LoggedIn {
         let found = app.store.session(&session.hash, app.clock.now(), app.config.sessions.idle).await;
         match found {
             Ok(found) => Ok(found.and_then(|(browser, person)| {
-                let roles = Appointments::new(&app.config.roles).of_person(&person);
+                let roles = app.appointments.of_person(&person);
                 roles.admit().then_some(Self { person, roles, session, browser, source })
             })),
             Err(error) => Err(PageError::unavailable(error)),

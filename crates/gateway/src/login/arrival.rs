@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_audit::{Actor, Event, Kind, Outcome};
 use portcullis_base::{PersonId, Timestamp};
-use portcullis_store::{LinkBy, NewPeople, Person, ProviderSignIn, SignInRefused, SignedIn};
+use portcullis_store::{Person, ProviderSignIn, SignInRefused, SignedIn};
 
 use super::{
     failure,
@@ -18,10 +18,8 @@ use super::{
 };
 use crate::{
     app::App,
-    config::{Link, SignUp},
     error::PageError,
     identity::{Arrived, Provider},
-    roles::Appointments,
 };
 
 /// The reason and the text for somebody whose groups give them no role.
@@ -54,7 +52,7 @@ pub async fn take_in(
     if let Some(kind) = news {
         record(app, kind, &person, provider, arrived, browser).await?;
     }
-    if !Appointments::new(&app.config.roles).admit(&person) {
+    if !app.appointments.admit(&person) {
         return failure::not_let_in(app, browser, provider, way, NO_ROLE).await;
     }
     let proof = proof(app, provider, arrived, person);
@@ -84,15 +82,8 @@ async fn register(app: &App, provider: &Provider, arrived: &Arrived) -> Result<S
         display_name: profile.display_name.as_deref().or(profile.names.first().map(String::as_str)).unwrap_or_default(),
         groups: arrived.groups.as_deref(),
         refresh_sealed: sealed.as_deref(),
-        sign_up: match settings.sign_up {
-            SignUp::Open => NewPeople::Welcome,
-            SignUp::Closed => NewPeople::Refused,
-        },
-        link: match settings.link {
-            Link::None => LinkBy::Nothing,
-            Link::ExternalId => LinkBy::ExternalId,
-            Link::VerifiedEmail => LinkBy::VerifiedEmail,
-        },
+        sign_up: settings.sign_up.into(),
+        link: settings.link.into(),
         new_person: &PersonId::random(&*app.rng),
     };
     app.store.sign_in_identity(&sign_in, app.clock.now()).await.map_err(PageError::unavailable)

@@ -34,11 +34,13 @@ pub async fn logout(
         }
     };
     let spent = token.spend();
-    if !app.store.spend(&spent.id, spent.expires_at).await.map_err(ApiError::unavailable)? {
+    if app.store.is_spent(&spent.id).await.map_err(ApiError::unavailable)? {
         refused(&app, source, &id, "the logout token was used before").await?;
         return Err(invalid("the logout token was used before"));
     }
     end(&app, source, &id, &token, provider.settings().back_channel_logout).await?;
+    // Only now: a logout that failed half-way is done again when the provider repeats it, and ending twice ends nothing more.
+    app.store.spend(&spent.id, spent.expires_at).await.map_err(ApiError::unavailable)?;
     // spec: OIDCBCL#2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK", and "Cache-Control: no-store".
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response())
 }

@@ -26,7 +26,6 @@ use crate::{
         Page,
         sign_in::{ByEmail, LocalForm, ProviderChoice, SignIn, sign_in},
     },
-    roles::Appointments,
 };
 
 #[derive(Default, Deserialize)]
@@ -112,7 +111,7 @@ pub async fn submit(
         let page = password(&app, &headers, &typed.way, &typed.name, Some("Name or password is wrong."));
         return Ok(page.status(StatusCode::UNAUTHORIZED).into_response());
     };
-    if !Appointments::new(&app.config.roles).admit(&person) {
+    if !app.appointments.admit(&person) {
         let (reason, text) = NO_ROLE;
         let actor = Actor { person: Some(person.id), address: Some(source.0), ..Actor::default() };
         let event = Event::new(Kind::SigninFailed, app.clock.now())

@@ -10,13 +10,7 @@ use portcullis_store::{Extent, LinkBy};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::error::ScimError;
-use crate::{
-    app::App,
-    config::{Link, Provider},
-    desk::Desk,
-    extract::Source,
-    offboard::How,
-};
+use crate::{app::App, config::Provider, desk::Desk, extract::Source, offboard::How};
 
 /// The directory of a provider.
 pub struct Directory {
@@ -71,13 +65,8 @@ impl FromRequestParts<Arc<App>> for Directory {
                 "the bearer token is missing or not of any directory",
             ));
         };
-        let link = match provider.link {
-            Link::None => LinkBy::Nothing,
-            Link::ExternalId => LinkBy::ExternalId,
-            Link::VerifiedEmail => LinkBy::VerifiedEmail,
-        };
         let base = format!("{}/scim/v2", app.config.public_url);
-        Ok(Self { provider: provider.id.clone(), link, base, source })
+        Ok(Self { provider: provider.id.clone(), link: provider.link.into(), base, source })
     }
 }
 

@@ -120,12 +120,13 @@ impl House {
         }));
         let (signing, ended) = (Arc::<ArcSwap<_>>::default(), Arc::<Ended>::default());
         let (fresh, access_keys) = (Arc::<Fresh>::default(), Arc::<AccessKeys>::default());
+        let appointments = Appointments::new(&config.roles);
         let upstreams = Arc::new(Upstreams::new(Dialer::new([]).unwrap()));
         let feed = Feed::load(feed::Sources {
             store: store.clone(),
             servers: config.servers.clone(),
             bundle,
-            appointments: Appointments::new(&config.roles),
+            appointments: appointments.clone(),
             personal_keys: config.access_keys,
             sample: None,
             snapshot: snapshot.clone(),
@@ -145,7 +146,7 @@ impl House {
         let reaching =
             Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: dyn_clock.clone() };
         let app = Arc::new(App {
-            externals: Arc::new(Externals::new(&config, &reaching, &store)),
+            externals: Arc::new(Externals::new(&config, &appointments, &reaching, &store)),
             workloads: Workloads::new(&config, reaching),
             providers,
             journal: Journal::open(&settings, Arc::clone(&dyn_clock)).unwrap(),
@@ -164,6 +165,7 @@ impl House {
             feed,
             outbound,
             upstreams,
+            appointments,
             config,
             rng,
             keys,

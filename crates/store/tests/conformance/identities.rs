@@ -65,9 +65,15 @@ async fn groups_that_were_not_told_stay(given: &Given) {
     assert_eq!(ada.groups, groups(&["a", "b"]));
     let names = groups(&["ada"]);
     let quiet = ProviderSignIn { refresh_sealed: None, ..at_provider("ada", &ada.id, &names) };
-    let SignedIn::Known(ada) = given.sign_in_identity(&quiet, NOW).await.unwrap() else { panic!("not known") };
+    let SignedIn::Known(ada) = given.sign_in_identity(&quiet, after(HOUR)).await.unwrap() else { panic!("not known") };
     assert_eq!(ada.groups, groups(&["a", "b"]));
-    assert_eq!(identity(given, "ada").await.refresh_sealed.as_deref(), Some(&b"sealed"[..]));
+    let kept = identity(given, "ada").await;
+    assert_eq!(kept.refresh_sealed.as_deref(), Some(&b"sealed"[..]));
+    assert_eq!(
+        (kept.signed_in_at, kept.checked_at),
+        (after(HOUR), NOW),
+        "its provider is asked when it was to be asked"
+    );
 
     let seen = given.revision().await.unwrap();
     assert!(!given.identity_checked(ISSUER, "ada", None, None, after(MINUTE)).await.unwrap());

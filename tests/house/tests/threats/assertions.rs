@@ -27,6 +27,11 @@ struct Setting {
 
 /// A gateway with two providers, of which the first may send people of its own to the client `desk`.
 async fn setting(id_jag: &str) -> Result<Setting> {
+    setting_with(id_jag, "").await
+}
+
+/// The same with more settings.
+async fn setting_with(id_jag: &str, more: &str) -> Result<Setting> {
     let (company, other, behind) = (Issuer::start().await?, Issuer::start().await?, Behind::start().await?);
     let settings = format!(
         "outbound: {{ private_hosts: ['{}', '{}'] }}
@@ -34,7 +39,8 @@ identity:
   local_accounts: true
   providers:
     - {{ id: company, kind: oidc, issuer: '{}', client_id: portcullis, {id_jag} }}
-    - {{ id: other, kind: oidc, issuer: '{}', client_id: portcullis }}",
+    - {{ id: other, kind: oidc, issuer: '{}', client_id: portcullis }}
+{more}",
         company.authority(),
         other.authority(),
         company.url(),
@@ -309,6 +315,27 @@ async fn t52_an_address_that_somebody_has_already_makes_nobody_that_person() -> 
     let somebody = crate::issuer::claims(&token(&answer))["sub"].clone();
     let (alice, _) = setting.house.app.store.person_by_name(ALICE.0).await?.context("Alice")?;
     assert_ne!(somebody, alice.id.as_str());
+    setting.house.stop().await
+}
+
+// spec: AS-180, T-52
+#[tokio::test(flavor = "multi_thread")]
+async fn t52_groups_that_do_not_fit_and_people_without_a_role_get_no_token() -> Result<()> {
+    let setting = setting_with(TRUSTED, "roles: { member: [staff] }").await?;
+    let too_many = with(&setting.right("one"), &json!({ "groups": null, "_claim_names": { "groups": "src1" } }));
+    refused(
+        &setting.present("desk", &setting.company.sign(TYPE, &too_many), &[]).send().await?,
+        "invalid_grant",
+        "groups that are elsewhere",
+    );
+    let stranger = with(&setting.right("two"), &json!({ "groups": ["guests"] }));
+    refused(
+        &setting.present("desk", &setting.company.sign(TYPE, &stranger), &[]).send().await?,
+        "invalid_grant",
+        "no role",
+    );
+    let answer = setting.present("desk", &setting.company.sign(TYPE, &setting.right("three")), &[]).send().await?;
+    assert_eq!(setting.calls("wiki", &token(&answer)).await?, 200);
     setting.house.stop().await
 }
 
