@@ -231,9 +231,12 @@ impl Provider<'_> {
         Ok(paths.as_object().into_iter().flatten().filter_map(count).sum())
     }
 
-    /// How often anything was asked.
+    /// How often anything was asked but what the gateway looks up of its own accord, at any moment.
     pub async fn contacts(&self) -> Result<usize> {
-        Ok(self.tell("seen", &json!({})).await?["requests"].as_array().map_or(0, Vec::len))
+        let ours = |url: &str| url.contains("/.well-known/") || url.ends_with("/jwks");
+        let seen = self.tell("seen", &json!({})).await?;
+        let requests = seen["requests"].as_array().map_or(&[][..], Vec::as_slice);
+        Ok(requests.iter().filter(|request| !request["url"].as_str().is_some_and(ours)).count())
     }
 
     /// Counts from nothing again.
