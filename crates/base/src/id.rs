@@ -57,9 +57,53 @@ id!(
     CallId, "call"
 );
 id!(
+    /// What somebody has at one server: an account there, or a key.
+    ConnectionId, "con"
+);
+id!(
     /// One MCP session of a client (revisions 2025-03-26 to 2025-11-25).
     SessionId, "ses"
 );
+
+/// Whose a connection is. Nobody ever gets another holder's credential. spec: UP-40, T-51
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Holder {
+    /// One person's own.
+    Person(PersonId),
+    /// Everybody's who may use the server: made by an administrator.
+    Shared,
+}
+
+impl Holder {
+    const SHARED: &str = "shared";
+
+    /// The text in the database: a person's identifier always has a prefix, so no person is `shared`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Person(person) => person.as_str(),
+            Self::Shared => Self::SHARED,
+        }
+    }
+
+    /// The holder as it was stored.
+    pub fn from_stored(text: &str) -> Self {
+        if text == Self::SHARED { Self::Shared } else { Self::Person(PersonId::new(text)) }
+    }
+
+    /// The person, if it is one.
+    pub fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Person(person) => Some(person),
+            Self::Shared => None,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// The name of a server: 1 to 32 characters of `a-z`, `0-9` and `-`, as it stands in `/mcp/{name}`.
 ///
@@ -132,6 +176,15 @@ impl From<ServerName> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // spec: UP-40, T-51
+    #[test]
+    fn holders_are_stored_so_that_no_person_is_everybody() {
+        let person = PersonId::random(&crate::SeededRng::new(1));
+        for holder in [Holder::Person(person), Holder::Shared] {
+            assert_eq!(Holder::from_stored(holder.as_str()), holder);
+        }
+    }
 
     #[test]
     fn server_names_are_what_the_strictest_client_accepts() {

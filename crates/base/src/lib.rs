@@ -11,7 +11,7 @@ mod text;
 mod time;
 
 pub use digest::Digest;
-pub use id::{CallId, ClientId, GrantId, PersonId, ServerName, ServerNameError, SessionId};
+pub use id::{CallId, ClientId, ConnectionId, GrantId, Holder, PersonId, ServerName, ServerNameError, SessionId};
 pub use random::{Rng, SeededRng, token};
 pub use secret::Secret;
 pub use text::printable;

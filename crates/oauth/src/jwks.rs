@@ -375,6 +375,14 @@ impl SigningKey {
         Ok(Self { kid, pair, public, random })
     }
 
+    /// The same key under a name that somebody else gave it.
+    #[must_use]
+    pub fn named(mut self, kid: &str) -> Self {
+        kid.clone_into(&mut self.kid);
+        self.public.kid = Some(kid.to_owned());
+        self
+    }
+
     /// Its name in token headers and in the key set.
     pub fn kid(&self) -> &str {
         &self.kid

@@ -1,5 +1,5 @@
-//! OAuth 2.1 as pure law: the authorization server and the resource server toward MCP clients, and the relying party
-//! toward identity providers.
+//! OAuth 2.1 as pure law: the authorization server and the resource server toward MCP clients, the relying party
+//! toward identity providers, and the client of the authorization servers of upstreams.
 //!
 //! Promises: no file, socket, environment, clock or randomness is touched here. Facts, the time and every random value
 //! are arguments; what comes back is a decision, a document or a refusal with its registered code. Deciding twice on the
@@ -32,6 +32,8 @@ pub mod resource;
 pub mod revocation;
 pub mod scope;
 pub mod token;
+pub mod upstream;
 
 mod claim;
+mod endpoint;
 mod json;

@@ -29,7 +29,7 @@ pub const OPENID_METADATA: &str = "/.well-known/openid-configuration";
 pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// The profile of the assertion grant that an ID-JAG is.
-const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
+pub(crate) const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
 /// What the documents depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -57,7 +57,7 @@ pub fn state_of(query: &str) -> Option<String> {
 /// Reads an answer.
 pub fn parse(query: &str, expected: &IssuerRule, iss: IssPolicy) -> Result<Callback, CallbackError> {
     let answer = Parameters::parse(query).map_err(|_| CallbackError::Malformed)?;
-    // spec: AS-142, T-17, RFC9207#2.4: "clients MUST extract the value of the "iss" parameter from authorization responses
+    // spec: AS-142, UP-34, UP-35, T-17, RFC9207#2.4: "clients MUST extract the value of the "iss" parameter from authorization responses
     // they receive if the parameter is present. Clients MUST then [...] compare": before anything else, errors included.
     let received = answer.get("iss");
     let good = match received {

@@ -2,13 +2,15 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use url::{Host, Url};
 
 use super::issuer::IssuerRule;
-use crate::{json, pkce};
+use crate::{endpoint::Reach, json, pkce};
 
 /// The longest document that is read.
 pub const MAX_BYTES: usize = 64 * 1024;
+
+/// The kind of token with which a provider tells somebody else's authorization server about one of its people.
+pub(crate) const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
 /// What we need of a provider's metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -42,6 +44,8 @@ pub struct ProviderMetadata {
     pub id_token_signing_alg_values_supported: Option<Vec<String>>,
     /// Whether every answer of it in the browser carries `iss` (RFC 9207).
     pub authorization_response_iss_parameter_supported: bool,
+    /// Which kinds of token it gives for use at somebody else's authorization server.
+    pub identity_chaining_requested_token_types_supported: Option<Vec<String>>,
     /// Whether it tells us when a person signs out.
     pub backchannel_logout_supported: bool,
     /// Whether it then says which session.
@@ -115,6 +119,14 @@ pub fn parse(bytes: &[u8], expected: &IssuerRule) -> Result<ProviderMetadata, Di
 }
 
 impl ProviderMetadata {
+    /// Whether it says which of its people may use us at somebody else's authorization server, without asking them.
+    ///
+    /// spec: UP-83.
+    pub fn gives_id_jag(&self) -> bool {
+        let kinds = self.identity_chaining_requested_token_types_supported.as_ref();
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == ID_JAG))
+    }
+
     fn check(&self) -> Result<(), DiscoveryError> {
         let required = [
             ("authorization_endpoint", &self.authorization_endpoint),
@@ -132,24 +144,12 @@ impl ProviderMetadata {
         }
         let optional = optional.iter().filter_map(|(member, url)| url.as_ref().map(|url| (*member, url)));
         for (member, url) in required.into_iter().chain(optional) {
-            if !is_safe(url) {
+            if !Reach::Loopback.admits(url) {
                 return Err(DiscoveryError::Endpoint { member, url: portcullis_base::printable(url, 200) });
             }
         }
         Ok(())
     }
-}
-
-/// Whether tokens and people may go there: `https`, or `http` on this computer.
-fn is_safe(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else { return false };
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => return false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && loopback)
 }
 
 fn lists<'m>(members: &'m Map<String, Value>, name: &str) -> Option<Vec<&'m str>> {

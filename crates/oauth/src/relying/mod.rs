@@ -5,6 +5,7 @@
 
 pub mod callback;
 pub mod discovery;
+mod hush;
 pub mod id_token;
 pub mod issuer;
 pub mod logout_token;

@@ -1,19 +1,20 @@
-//! Where a person is sent to sign in.
+//! Where a person is sent to sign in, or to let us act for them.
 
-use super::discovery::ProviderMetadata;
 use crate::{pkce, redirect};
 
 /// An authorization request of ours. State and nonce are fresh for each, made only after consent (AS-136).
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationRequest<'a> {
-    /// To whom.
-    pub metadata: &'a ProviderMetadata,
+    /// To whom: the authorization endpoint.
+    pub endpoint: &'a str,
     /// Who we are there.
     pub client_id: &'a str,
     /// Where the answer comes: an address that no other provider has (AS-147).
     pub redirect_uri: &'a str,
     /// What is asked for.
     pub scopes: &'a [String],
+    /// What the tokens are for, where they are for a single resource (RFC 8707).
+    pub resource: Option<&'a str>,
     /// Comes back unchanged.
     pub state: &'a str,
     /// Comes back in the ID token; none where there is no ID token.
@@ -44,6 +45,7 @@ impl AuthorizationRequest<'_> {
             ("client_id", Some(self.client_id)),
             ("redirect_uri", Some(self.redirect_uri)),
             ("scope", Some(scopes.as_str()).filter(|scopes| !scopes.is_empty())),
+            ("resource", self.resource),
             ("state", Some(self.state)),
             ("nonce", self.nonce),
             ("code_challenge", Some(self.challenge)),
@@ -55,6 +57,6 @@ impl AuthorizationRequest<'_> {
         ];
         let mut pairs: Vec<_> = all.iter().filter_map(|(name, value)| value.map(|value| (*name, value))).collect();
         pairs.extend(self.extra.iter().filter(|(name, _)| all.iter().all(|(own, _)| own != name)));
-        redirect::with_query(&self.metadata.authorization_endpoint, &pairs)
+        redirect::with_query(self.endpoint, &pairs)
     }
 }

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_base::{Secret, printable};
 use serde_json::{Map, Value};
 
-use crate::{json, redirect};
+use crate::{client_auth::ASSERTION_TYPE, json, redirect};
 
 /// The longest answer that is read.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -29,6 +29,8 @@ pub enum ClientProof<'a> {
     Basic(&'a Secret),
     /// Secret in the form.
     Post(&'a Secret),
+    /// A JWT signed with our own key for this request.
+    Assertion(&'a Secret),
 }
 
 /// What we want.
@@ -45,6 +47,13 @@ pub enum Wanted<'a> {
     },
     /// Fresh tokens.
     Refresh(&'a Secret),
+    /// Fresh tokens with other scopes than those of the sign-in.
+    RefreshFor {
+        /// The refresh token.
+        token: &'a Secret,
+        /// The scopes, with spaces between.
+        scope: &'a str,
+    },
     /// That a refresh token is given up (RFC 7009).
     Revoke(&'a Secret),
     /// What an access token is worth (RFC 7662).
@@ -100,22 +109,24 @@ pub enum Refusal {
 impl TokenForm {
     /// Writes the request down.
     pub fn new(client: &ProviderClient<'_>, wanted: &Wanted<'_>) -> Self {
-        let mut pairs: Vec<(&str, &str)> = match wanted {
-            // spec: AS-142: the verifier goes along with every code.
-            Wanted::Redeem { code, redirect_uri, verifier } => vec![
-                ("grant_type", "authorization_code"),
-                ("code", code.reveal()),
-                ("redirect_uri", redirect_uri),
-                ("code_verifier", verifier.reveal()),
-            ],
-            Wanted::Refresh(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token.reveal())],
-            Wanted::Revoke(token) => vec![("token", token.reveal()), ("token_type_hint", "refresh_token")],
-            Wanted::Introspect(token) => vec![("token", token.reveal()), ("token_type_hint", "access_token")],
-        };
+        Self::of(client, wanted.pairs())
+    }
+
+    /// Any request with the proof of who sends it.
+    pub(crate) fn of<'a>(client: &ProviderClient<'a>, mut pairs: Vec<(&'a str, &'a str)>) -> Self {
         let authorization = match client.proof {
             ClientProof::Basic(secret) => Some(basic(client.id, secret)),
             ClientProof::Post(secret) => {
                 pairs.extend([("client_id", client.id), ("client_secret", secret.reveal())]);
+                None
+            }
+            // spec: RFC7523#2.2.
+            ClientProof::Assertion(assertion) => {
+                pairs.extend([
+                    ("client_id", client.id),
+                    ("client_assertion_type", ASSERTION_TYPE),
+                    ("client_assertion", assertion.reveal()),
+                ]);
                 None
             }
             ClientProof::Public => {
@@ -124,6 +135,26 @@ impl TokenForm {
             }
         };
         Self { authorization, body: Secret::new(redirect::form(&pairs)) }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn pairs(&self) -> Vec<(&'a str, &'a str)> {
+        match *self {
+            // spec: AS-142: the verifier goes along with every code.
+            Wanted::Redeem { code, redirect_uri, verifier } => vec![
+                ("grant_type", "authorization_code"),
+                ("code", code.reveal()),
+                ("redirect_uri", redirect_uri),
+                ("code_verifier", verifier.reveal()),
+            ],
+            Wanted::Refresh(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token.reveal())],
+            Wanted::RefreshFor { token, scope } => {
+                vec![("grant_type", "refresh_token"), ("refresh_token", token.reveal()), ("scope", scope)]
+            }
+            Wanted::Revoke(token) => vec![("token", token.reveal()), ("token_type_hint", "refresh_token")],
+            Wanted::Introspect(token) => vec![("token", token.reveal()), ("token_type_hint", "access_token")],
+        }
     }
 }
 
@@ -161,17 +192,35 @@ pub fn refusal(body: &[u8]) -> Refusal {
 }
 
 fn refused(members: &Map<String, Value>) -> Option<Refusal> {
-    let error = members.get("error")?.as_str().unwrap_or("an error without a code");
-    let description = members.get("error_description").and_then(Value::as_str).map(|text| printable(text, 200));
-    Some(match (error, description) {
+    let Said { code, description } = said(members)?;
+    Some(match (code.as_str(), description) {
         // The second is GitHub's name for it.
         ("invalid_grant" | "bad_refresh_token", description) => Refusal::InvalidGrant(description),
-        (error, Some(description)) => Refusal::Other(format!("{}: {description}", printable(error, 64))),
-        (error, None) => Refusal::Other(printable(error, 64)),
+        (_, Some(description)) => Refusal::Other(format!("{code}: {description}")),
+        (_, None) => Refusal::Other(code),
     })
 }
 
-/// A number, or the text of one.
-fn seconds(value: &Value) -> Option<Duration> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok()).map(Duration::from_secs)
+/// A refusal as it was said. Printable.
+pub(crate) struct Said {
+    /// Its code.
+    pub code: String,
+    /// Its words.
+    pub description: Option<String>,
+}
+
+/// What `members` says if it is a refusal.
+pub(crate) fn said(members: &Map<String, Value>) -> Option<Said> {
+    let code = printable(members.get("error")?.as_str().unwrap_or("an error without a code"), 64);
+    let description = members.get("error_description").and_then(Value::as_str).map(|text| printable(text, 200));
+    Some(Said { code, description })
+}
+
+/// A number, or the text of one; not less than none.
+pub(crate) fn seconds(value: &Value) -> Option<Duration> {
+    if let Some(whole) = value.as_u64().or_else(|| value.as_str()?.parse().ok()) {
+        return Some(Duration::from_secs(whole));
+    }
+    // `3600.0` is what some languages make of a whole number.
+    Duration::try_from_secs_f64(value.as_f64()?).ok()
 }

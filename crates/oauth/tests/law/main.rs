@@ -25,4 +25,7 @@ mod relying;
 mod resources;
 mod story;
 mod token;
+mod upstream_client;
+mod upstream_discovery;
+mod upstream_token;
 mod world;

@@ -127,7 +127,8 @@ proptest! {
     fn requests_say_what_they_were_told(state in "\\PC{1,60}", hint in "\\PC{1,60}") {
         let metadata = ProviderMetadata { authorization_endpoint: "https://a.example/x".into(), ..Default::default() };
         let request = AuthorizationRequest {
-            metadata: &metadata, client_id: "c", redirect_uri: "https://gw.example/cb", scopes: &[], state: &state,
+            endpoint: &metadata.authorization_endpoint, client_id: "c", redirect_uri: "https://gw.example/cb",
+            scopes: &[], resource: None, state: &state,
             nonce: None, challenge: "ch", max_age: None, acr_values: None, prompt: None, login_hint: Some(&hint),
             extra: &[("state", "other")],
         };

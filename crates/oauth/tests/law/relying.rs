@@ -107,10 +107,11 @@ fn request_is_the_code_flow_with_state_nonce_and_challenge() {
     let metadata = with(json!({})).unwrap();
     let scopes = ["openid".to_owned(), "profile".to_owned()];
     let request = AuthorizationRequest {
-        metadata: &metadata,
+        endpoint: &metadata.authorization_endpoint,
         client_id: US_THERE,
         redirect_uri: BACK,
         scopes: &scopes,
+        resource: None,
         state: "s&t",
         nonce: Some("n"),
         challenge: CHALLENGE,
@@ -217,6 +218,33 @@ fn forms_carry_the_verifier_and_one_proof() {
     let ask = of(ClientProof::Public, &Wanted::Introspect(&code));
     assert_eq!(ask.body.reveal(), "token=c%2Fd&token_type_hint=access_token&client_id=a%3Ab");
     assert!(!format!("{post:?}").contains("dBjft"));
+}
+
+// spec: T-45
+#[test]
+fn refusals_do_not_say_again_what_was_shown() {
+    let (code, verifier, key) = (secret("code c/d+e"), secret(VERIFIER), secret("s e:cret%/"));
+    let redeem = Wanted::Redeem { code: &code, redirect_uri: BACK, verifier: &verifier };
+    for proof in [ClientProof::Basic(&key), ClientProof::Post(&key)] {
+        let form = TokenForm::new(&ProviderClient { id: "a:b", proof }, &redeem);
+        let shown = form.authorization.as_ref().map_or("", |shown| shown.reveal()).replace("Basic ", "");
+        let said = format!("{} {} {VERIFIER} {} {shown} for a:b", code.reveal(), key.reveal(), form.body.reveal());
+        let refusal = json!({ "error": "invalid_grant", "error_description": said, "error_uri": said, "n": 1 });
+        // However its slashes are written.
+        for answer in [refusal.to_string(), refusal.to_string().replace('/', "\\/")] {
+            let hushed = String::from_utf8(form.hushed(answer.as_bytes()).unwrap()).unwrap();
+            for part in ["c/d", "c%2Fd", "cret%", "cret%25", "dBjft", "YSUzQWI6"] {
+                assert!(!hushed.contains(part), "{part} in {hushed}");
+            }
+            assert!(hushed.contains("for a:b") && hushed.contains("gw.example") && hushed.contains("\"n\":1"));
+        }
+        // Tokens come as they are, and what is no answer at all too.
+        for answer in
+            [json!({ "access_token": "x", "refresh_token": code.reveal() }).to_string(), code.reveal().to_owned()]
+        {
+            assert_eq!(form.hushed(answer.as_bytes()), None);
+        }
+    }
 }
 
 // spec: RFC6749#7.1
