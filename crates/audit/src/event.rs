@@ -95,12 +95,34 @@ kinds! {
     DirectoryGroup = "directory.group",
     /// A request of a directory was refused.
     DirectoryRefused = "directory.refused",
+    /// Somebody went to a server's provider to connect their account.
+    ConnectionBegun = "connection.begun",
+    /// Somebody's account at a server was not connected.
+    ConnectionFailed = "connection.failed",
+    /// An administrator looked at how a server signs people in.
+    ServerExamined = "server.examined",
+    /// Somebody's access to a server was kept: an account there, or a key.
+    ConnectionMade = "connection.made",
+    /// A connection was renewed.
+    ConnectionRefreshed = "connection.refreshed",
+    /// A connection is dead: its holder must sign in at the server again.
+    ConnectionLost = "connection.lost",
+    /// A server did not accept what it was shown.
+    ConnectionRefused = "connection.refused",
+    /// A connection was ended, and what became of it where it was issued.
+    ConnectionDisconnected = "connection.disconnected",
     /// A server was put behind the gateway.
     ServerProtected = "server.protected",
     /// A server was taken away.
     ServerRemoved = "server.removed",
+    /// The gateway registered itself as the client of an upstream's authorization server.
+    UpstreamClientRegistered = "upstream.client_registered",
     /// A signing key was added to the set.
     KeyRotated = "key.rotated",
+    /// A data key was added to the ring, or a root key that opens it.
+    KeyRingAdded = "key_ring.added",
+    /// A data key or a root key opens nothing any more.
+    KeyRingRetired = "key_ring.retired",
     /// An authorization request was refused.
     AuthzRefused = "authz.refused",
     /// A request did not get as far as a decision.
