@@ -43,12 +43,16 @@ pub enum ChangeKind {
     AccessKey,
     /// The person of a grant has signed in afresh; the key is the grant's identifier.
     GrantFresh,
+    /// Something somebody has at a server was made, renewed, lost or removed; the key is the connection's identifier.
+    Connection,
+    /// The key ring has another key, or one less; the key is the number of the data key, or the name of a root key.
+    KeyRing,
     /// Written by a release that knows more kinds than this one.
     Other,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::GrantRevoked,
         Self::Person,
         Self::Server,
@@ -57,6 +61,8 @@ impl ChangeKind {
         Self::Client,
         Self::AccessKey,
         Self::GrantFresh,
+        Self::Connection,
+        Self::KeyRing,
     ];
 
     /// The text in the feed.
@@ -70,6 +76,8 @@ impl ChangeKind {
             Self::Client => "client",
             Self::AccessKey => "access_key",
             Self::GrantFresh => "grant_fresh",
+            Self::Connection => "connection",
+            Self::KeyRing => "key_ring",
             Self::Other => "other",
         }
     }

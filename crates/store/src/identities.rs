@@ -252,6 +252,17 @@ impl Store {
         })
     }
 
+    /// Notes that a refresh token was used for something else than to ask about its person, keeps the one that came in its
+    /// place, and gives the identity free for whoever asks next. That says nothing of when it was last vouched for.
+    pub async fn identity_token_used(&self, identity: &Identity, sealed: Option<&[u8]>) -> Result<(), StoreError> {
+        let Identity { issuer, subject, signed_in_at, .. } = identity;
+        transact!(self.db, |tx| {
+            let sql = "update identities set refresh_sealed = coalesce($4, refresh_sealed), leased_until = null \
+                       where issuer = $1 and subject = $2 and signed_in_at = $3 and ended_at is null";
+            tx.execute(sql, &params![issuer, subject, *signed_in_at, sealed]).await.map(drop)
+        })
+    }
+
     /// Notes that a provider vouched for somebody again, with the groups that it told (`None` leaves what it said before) and
     /// the refresh token it gave; whether the groups changed.
     pub async fn identity_checked(

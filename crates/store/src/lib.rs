@@ -20,6 +20,8 @@ mod access_keys;
 mod audit_index;
 mod changes;
 mod clients;
+mod connect_flows;
+mod connections;
 mod consents;
 mod db;
 mod ended_sessions;
@@ -30,6 +32,7 @@ mod grants;
 mod groups;
 mod identities;
 mod invitations;
+mod key_ring;
 mod keys;
 mod last_use;
 mod machine;
@@ -41,10 +44,13 @@ mod reports;
 mod schema;
 mod scim_groups;
 mod scim_users;
+mod sealed;
+mod server_facts;
 mod servers;
 mod sessions;
 mod spent;
 mod tokens;
+mod upstream_clients;
 
 use portcullis_base::Timestamp;
 
@@ -53,11 +59,17 @@ pub use self::{
     audit_index::{AuditCursor, AuditEntry, AuditFilter, AuditPage},
     changes::{Change, ChangeKind},
     clients::{ClientLife, StoredClient},
+    connect_flows::{ConnectFlow, FlowStage},
+    connections::{
+        Connection, ConnectionKind, ConnectionState, ConnectionsDue, Leased, MadeConnection, NewConnection,
+        RefreshedConnection,
+    },
     db::DatabaseSettings,
     error::StoreError,
     grants::{Approval, Approved, FreshGrant, GrantRow, TOKENS_ALIVE},
     groups::{GroupOrigin, GroupSource},
     identities::{Due, Identity, LinkBy, NewPeople, ProviderSignIn, SignInRefused, SignedIn},
+    key_ring::KeyRingRow,
     keys::SigningKeyRow,
     machine::{MachineGrant, NewServiceAccount, ServiceAccount},
     offboard::{EndedGrant, EndedIdentity, Extent, Offboarded},
@@ -67,9 +79,12 @@ pub use self::{
     schema::{KNOWN_VERSION, SchemaStatus},
     scim_groups::{Members, NewScimGroup, ScimGroup, ScimGroupLookup, ScimMember},
     scim_users::{Listed, NewScimUser, Paging, ScimState, ScimUser, ScimUserLookup, ScimWrite},
+    sealed::{SealedOwner, SealedPlace, SealedRow},
+    server_facts::{ServerFacts, ToolList},
     servers::ServerRow,
     sessions::{BrowserSession, Ended, NewSession},
     tokens::FirstRefresh,
+    upstream_clients::UpstreamClientRow,
 };
 
 /// The database. Cheap to clone; open it again for a runtime of its own.

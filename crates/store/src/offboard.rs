@@ -4,7 +4,8 @@ use portcullis_base::{ClientId, GrantId, PersonId, Timestamp};
 use portcullis_oauth::grant::RevokedWhy;
 
 use crate::{
-    ACCESS_KEY, Store, StoreError,
+    ACCESS_KEY, Connection, Store, StoreError,
+    connections::end_connections,
     db::{Tx, params, transact},
     grants::{GrantsOf, revoke_grants},
     people::{disable, is_active},
@@ -38,6 +39,8 @@ pub struct Offboarded {
     pub consents: u64,
     /// The identities at providers, each with what can be given back there.
     pub identities: Vec<EndedIdentity>,
+    /// What they had at servers, each with what can be given back there. They are no longer in the database.
+    pub connections: Vec<Connection>,
     /// The names of living service accounts that the person owned. They go on: somebody else must answer for them.
     pub owned: Vec<String>,
 }
@@ -98,6 +101,10 @@ impl Store {
                 Extent::Account => identities(tx, id, why, now).await?,
                 Extent::SignIns => Vec::new(),
             };
+            let connections = match extent {
+                Extent::Account => end_connections(tx, id, now).await?,
+                Extent::SignIns => Vec::new(),
+            };
             let owned = owned(tx, id).await?;
             let person = id.clone();
             Ok(Some(Offboarded {
@@ -109,6 +116,7 @@ impl Store {
                 access_keys,
                 consents,
                 identities,
+                connections,
                 owned,
             }))
         })

@@ -43,6 +43,12 @@ impl Store {
                 "delete from ended_sessions where id in (select id from ended_sessions where expires_at < $1 limit $2)",
                 now,
             ),
+            (
+                // What has arrived is given back first: `take_stale_arrivals`.
+                "delete from connect_flows where state_hash in \
+                 (select state_hash from connect_flows where stage = 'asked' and expires_at < $1 limit $2)",
+                now,
+            ),
             ("delete from codes where hash in (select hash from codes where expires_at < $1 limit $2)", codes),
             // A replaced token is kept as long as one that was not: its replay ends the grant (spec: AS-81).
             (

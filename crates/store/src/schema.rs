@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0002_company_sign_in.sql"),
         postgres: include_str!("../migrations/postgres/0002_company_sign_in.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("../migrations/sqlite/0003_upstream_accounts.sql"),
+        postgres: include_str!("../migrations/postgres/0003_upstream_accounts.sql"),
+    },
 ];
 
 /// The schema version this release works with.

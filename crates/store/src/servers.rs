@@ -4,7 +4,7 @@ use portcullis_base::{ServerName, Timestamp};
 
 use crate::{
     ChangeKind, Store, StoreError,
-    db::{Row, params, transact},
+    db::{Row, Tx, params, transact},
 };
 
 /// A server as it is stored.
@@ -32,6 +32,7 @@ impl Store {
                 &params![name, entry_json, *created_at, created_by],
             )
             .await?;
+            forget(tx, name).await?;
             tx.changed(ChangeKind::Server, name.as_str(), now);
             Ok(known.is_none())
         })
@@ -42,6 +43,7 @@ impl Store {
         transact!(self.db, |tx| {
             let removed = tx.execute("delete from servers where name = $1", &params![name]).await? == 1;
             if removed {
+                forget(tx, name).await?;
                 tx.changed(ChangeKind::Server, name.as_str(), now);
             }
             Ok(removed)
@@ -53,6 +55,12 @@ impl Store {
         let rows = self.db.query("select name, entry, created_at, created_by from servers order by name", &[]).await?;
         rows.into_iter().map(server).collect()
     }
+}
+
+/// What was known of it may be of another server by now.
+async fn forget(tx: &mut Tx, name: &ServerName) -> Result<(), StoreError> {
+    tx.execute("delete from server_facts where server = $1", &params![name]).await?;
+    tx.execute("delete from tool_lists where server = $1", &params![name]).await.map(drop)
 }
 
 fn server(mut row: Row) -> Result<ServerRow, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use portcullis_base::{ClientId, Digest, GrantId, PersonId, ServerName, SessionId, Timestamp};
+use portcullis_base::{ClientId, ConnectionId, Digest, GrantId, Holder, PersonId, ServerName, SessionId, Timestamp};
 
 use crate::StoreError;
 
@@ -99,7 +99,7 @@ macro_rules! id_params {
         )*
     };
 }
-id_params!(PersonId, ClientId, GrantId, SessionId, ServerName);
+id_params!(PersonId, ClientId, GrantId, SessionId, ServerName, ConnectionId, Holder);
 
 /// One value of a row.
 pub(crate) enum Cell {
@@ -169,6 +169,12 @@ impl FromCell for ServerName {
     }
 }
 
+impl FromCell for Holder {
+    fn from_cell(cell: Cell) -> Result<Self, StoreError> {
+        String::from_cell(cell).map(|text| Self::from_stored(&text))
+    }
+}
+
 impl<T: FromCell> FromCell for Option<T> {
     fn from_cell(cell: Cell) -> Result<Self, StoreError> {
         if matches!(cell, Cell::Null) { Ok(None) } else { T::from_cell(cell).map(Some) }
@@ -186,4 +192,4 @@ macro_rules! id_cells {
         )*
     };
 }
-id_cells!(PersonId, ClientId, GrantId, SessionId);
+id_cells!(PersonId, ClientId, GrantId, SessionId, ConnectionId);

@@ -27,8 +27,9 @@ pub(super) struct Sqlite(Arc<Shared>);
 
 struct Shared {
     path: PathBuf,
-    writer: Arc<tokio::sync::Mutex<Connection>>,
     readers: Mutex<Vec<Connection>>,
+    /// Closed last: only who may write clears the log away, so that nothing but the database is left.
+    writer: Arc<tokio::sync::Mutex<Connection>>,
 }
 
 impl Sqlite {
@@ -50,7 +51,7 @@ impl Sqlite {
             .map_err(|why| error(&why))?;
         writer.busy_timeout(Duration::ZERO).map_err(|why| error(&why))?;
         let writer = Arc::new(tokio::sync::Mutex::new(writer));
-        Ok(Self(Arc::new(Shared { path: path.into(), writer, readers: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { path: path.into(), readers: Mutex::default(), writer })))
     }
 
     /// Begins the one write transaction there can be.

@@ -9,6 +9,7 @@ use crate::{
 on_both!(
     one_who_asks_is_enough,
     a_successor_is_kept_unless_somebody_signed_in_anew,
+    a_token_used_for_something_else_leaves_the_identity_free_and_as_old_as_it_was,
     who_cannot_be_asked_about_is_due_when_the_time_without_an_answer_is_over,
 );
 
@@ -61,6 +62,24 @@ async fn a_successor_is_kept_unless_somebody_signed_in_anew(given: &Given) {
     let elsewhere = Identity { signed_in_at: NOW.minus(MINUTE), ..before };
     given.keep_identity_token(&elsewhere, b"r-3").await.unwrap();
     assert_eq!(known(given, "ada").await, after);
+}
+
+async fn a_token_used_for_something_else_leaves_the_identity_free_and_as_old_as_it_was(given: &Given) {
+    signed_in(given, "ada", Some(b"r-1")).await;
+    let now = NOW.plus(HOUR);
+    let lease = async || given.lease_identity(ISSUER, "ada", NOW.plus(DAY), now.plus(MINUTE), now).await.unwrap();
+    let leased = lease().await.unwrap();
+    assert!(lease().await.is_none());
+    given.identity_token_used(&leased, Some(b"r-2")).await.unwrap();
+    let after = known(given, "ada").await;
+    assert_eq!(after, Identity { refresh_sealed: Some(b"r-2".to_vec()), ..leased.clone() });
+    assert_eq!(after.checked_at, leased.checked_at, "nobody was vouched for");
+    let again = lease().await.unwrap();
+    given.identity_token_used(&again, None).await.unwrap();
+    assert_eq!(known(given, "ada").await.refresh_sealed.as_deref(), Some(&b"r-2"[..]));
+    let elsewhere = Identity { signed_in_at: NOW.minus(MINUTE), ..again };
+    given.identity_token_used(&elsewhere, Some(b"r-3")).await.unwrap();
+    assert_eq!(known(given, "ada").await.refresh_sealed.as_deref(), Some(&b"r-2"[..]), "they signed in anew meanwhile");
 }
 
 async fn who_cannot_be_asked_about_is_due_when_the_time_without_an_answer_is_over(given: &Given) {

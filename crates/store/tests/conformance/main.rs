@@ -7,11 +7,14 @@ mod asked_again;
 mod audit_index;
 mod changes;
 mod clients;
+mod connect_flows;
+mod connections;
 mod given;
 mod grants;
 mod groups;
 mod identities;
 mod invitations;
+mod key_ring;
 mod keys;
 mod machine;
 mod offboard;
@@ -20,10 +23,13 @@ mod purge;
 mod schema;
 mod scim_groups;
 mod scim_users;
+mod sealed;
+mod server_facts;
 mod servers;
 mod sessions;
 mod tokens;
 mod transactions;
+mod upstream_clients;
 
 /// Makes two tests of each story, one per engine. A story that is not listed is dead code, which the compiler tells.
 ///

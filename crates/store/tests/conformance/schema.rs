@@ -6,7 +6,13 @@ use crate::{
     on_both,
 };
 
-const TABLES: [&str; 23] = [
+const TABLES: [&str; 29] = [
+    "tool_lists",
+    "server_facts",
+    "connect_flows",
+    "upstream_clients",
+    "connections",
+    "key_ring",
     "reports",
     "scim_members",
     "scim_groups",

@@ -1,0 +1,116 @@
+//! What is known of servers, across restarts: what they said of themselves, and the tools that people saw there.
+
+use portcullis_base::{Digest, Holder, ServerName, Timestamp};
+
+use crate::{
+    Store, StoreError,
+    db::{Row, params, transact},
+    people::{group_json, group_list},
+};
+
+/// What a server said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Where it was said; of a server that moved nothing is known.
+    pub url: String,
+    /// The protocol revisions it speaks.
+    pub versions: Vec<String>,
+    /// When it last asked for a credential.
+    pub asks_credential_at: Option<Timestamp>,
+    /// When this was learned.
+    pub learned_at: Timestamp,
+}
+
+/// A list of tools that somebody saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolList {
+    /// Digest of the list.
+    pub digest: Digest,
+    /// The list, as JSON.
+    pub list: String,
+    /// When it was last seen.
+    pub seen_at: Timestamp,
+}
+
+impl Store {
+    /// What `server` said of itself.
+    pub async fn server_facts(&self, server: &ServerName) -> Result<Option<ServerFacts>, StoreError> {
+        let row = self
+            .db
+            .query_first(
+                "select url, versions, asks_credential_at, learned_at from server_facts where server = $1",
+                &params![server],
+            )
+            .await?;
+        row.map(facts).transpose()
+    }
+
+    /// Writes what `server` said of itself.
+    pub async fn put_server_facts(&self, server: &ServerName, facts: &ServerFacts) -> Result<(), StoreError> {
+        let versions = group_json(&facts.versions)?;
+        transact!(self.db, |tx| {
+            tx.execute(
+                "insert into server_facts (server, url, versions, asks_credential_at, learned_at) \
+                 values ($1, $2, $3, $4, $5) on conflict (server) do update set url = excluded.url, \
+                 versions = excluded.versions, asks_credential_at = excluded.asks_credential_at, \
+                 learned_at = excluded.learned_at",
+                &params![server, &facts.url, &versions, facts.asks_credential_at, facts.learned_at],
+            )
+            .await?;
+            Ok(())
+        })
+    }
+
+    /// The tools that `holder` last saw at `server`; without a holder, those that everybody sees.
+    pub async fn tool_list(
+        &self,
+        server: &ServerName,
+        holder: Option<&Holder>,
+    ) -> Result<Option<ToolList>, StoreError> {
+        let row = self
+            .db
+            .query_first(
+                "select digest, list, seen_at from tool_lists where server = $1 and holder = $2",
+                &params![server, column(holder)],
+            )
+            .await?;
+        row.map(tool_list).transpose()
+    }
+
+    /// Writes the tools that `holder` sees at `server`; without a holder, those that everybody sees.
+    pub async fn put_tool_list(
+        &self,
+        server: &ServerName,
+        holder: Option<&Holder>,
+        seen: &ToolList,
+    ) -> Result<(), StoreError> {
+        transact!(self.db, |tx| {
+            tx.execute(
+                "insert into tool_lists (server, holder, digest, list, seen_at) values ($1, $2, $3, $4, $5) \
+                 on conflict (server, holder) do update set digest = excluded.digest, list = excluded.list, \
+                 seen_at = excluded.seen_at",
+                &params![server, column(holder), &seen.digest, &seen.list, seen.seen_at],
+            )
+            .await?;
+            Ok(())
+        })
+    }
+}
+
+/// No holder is the empty text.
+fn column(holder: Option<&Holder>) -> &str {
+    holder.map_or("", Holder::as_str)
+}
+
+fn facts(mut row: Row) -> Result<ServerFacts, StoreError> {
+    Ok(ServerFacts {
+        url: row.take()?,
+        versions: group_list(&row.take::<String>()?)?,
+        asks_credential_at: row.take()?,
+        learned_at: row.take()?,
+    })
+}
+
+fn tool_list(mut row: Row) -> Result<ToolList, StoreError> {
+    Ok(ToolList { digest: row.take()?, list: row.take()?, seen_at: row.take()? })
+}

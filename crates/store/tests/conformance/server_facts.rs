@@ -1,0 +1,49 @@
+use portcullis_base::Holder;
+use portcullis_store::{ServerFacts, ServerRow, ToolList};
+
+use crate::{
+    connections::{held_by, server},
+    given::{Given, HOUR, NOW, after, digest, groups},
+    on_both,
+};
+
+on_both!(facts_are_the_last_ones_and_go_with_the_entry, list_is_its_holders_own);
+
+async fn facts_are_the_last_ones_and_go_with_the_entry(given: &Given) {
+    let row = ServerRow { name: server("a"), entry_json: "{}".into(), created_at: NOW, created_by: "ada".into() };
+    given.put_server(&row, NOW).await.unwrap();
+    let facts = ServerFacts {
+        url: "https://a.example/mcp".into(),
+        versions: groups(&["2025-11-25", "2026-07-28"]),
+        asks_credential_at: None,
+        learned_at: NOW,
+    };
+    given.put_server_facts(&server("a"), &facts).await.unwrap();
+    let asked = ServerFacts { asks_credential_at: Some(after(HOUR)), ..facts.clone() };
+    given.put_server_facts(&server("a"), &asked).await.unwrap();
+    given.put_server_facts(&server("b"), &facts).await.unwrap();
+    assert_eq!(given.server_facts(&server("a")).await.unwrap(), Some(asked));
+    given.put_server(&row, NOW).await.unwrap();
+    assert_eq!(given.server_facts(&server("a")).await.unwrap(), None, "it may be another server now");
+    assert_eq!(given.server_facts(&server("b")).await.unwrap(), Some(facts));
+}
+
+/// spec: T-51
+async fn list_is_its_holders_own(given: &Given) {
+    let (ada, bob) = (held_by(&given.person("ada").await.id), held_by(&given.person("bob").await.id));
+    let list = |text: &str| ToolList { digest: digest(text), list: text.into(), seen_at: NOW };
+    let a = server("a");
+    for (holder, text) in [(Some(&ada), "ada's"), (Some(&Holder::Shared), "shared"), (None, "everybody's")] {
+        given.put_tool_list(&a, holder, &list("old")).await.unwrap();
+        given.put_tool_list(&a, holder, &list(text)).await.unwrap();
+    }
+    assert_eq!(given.tool_list(&a, Some(&ada)).await.unwrap(), Some(list("ada's")));
+    assert_eq!(given.tool_list(&a, Some(&Holder::Shared)).await.unwrap(), Some(list("shared")));
+    assert_eq!(given.tool_list(&a, None).await.unwrap(), Some(list("everybody's")));
+    assert_eq!(given.tool_list(&a, Some(&bob)).await.unwrap(), None);
+    assert_eq!(given.tool_list(&server("b"), Some(&ada)).await.unwrap(), None);
+    given.connected(&ada, "a", "x").await;
+    given.remove_connection(&ada, &a, NOW).await.unwrap();
+    assert_eq!(given.tool_list(&a, Some(&ada)).await.unwrap(), None, "who disconnects leaves nothing");
+    assert!(given.tool_list(&a, None).await.unwrap().is_some());
+}
