@@ -14,25 +14,34 @@ use portcullis_base::{Secret, ServerName};
 use portcullis_store::DatabaseSettings;
 
 pub use self::{
+    credential::{
+        Assertion, AssertionClaim, ClientCredentials, ClientKey, ClientProof, Credential, Exchange, Fallback,
+        HeaderCredential, Holders, IdJagCredential, KeyOption, KeySource, LegacyPaths, OAuth, OAuthClient, OnBehalfOf,
+        Pattern, Register, ResourceMatch, ResourceParameter, S256, SubjectToken,
+    },
     identity::{
         AccessKeys, BackChannel, ClaimNames, ClientAuth, Directory, External, ExternalClaims, ExternalKeys, IdJag,
         Identity, Link, Offline, Provider, ProviderKind, Scim, SignUp, Tenant, Workload, WorkloadRule,
     },
-    load::{DEFAULTS, Loaded, Sources},
+    load::{DEFAULTS, Environment, Loaded, Sources},
     origin::{Origin, Origins},
     problem::{Problem, Problems},
     public_url::PublicUrl,
-    server::Server,
+    server::{ClientCertificate, Entry, Server, Tls, ToolList},
     values::duration,
 };
-use crate::journal::Durability;
+use crate::{journal::Durability, root_key::RootKeySource};
 
 mod cautions;
+mod credential;
+mod credentials;
 mod external;
+mod headers;
 mod identity;
 mod issuers;
 mod load;
 mod locate;
+mod more;
 mod origin;
 mod problem;
 mod providers;
@@ -58,6 +67,8 @@ pub struct Config {
     pub database: DatabaseSettings,
     /// The root key, when it does not come from `{data}/root.key`.
     pub root_key: Option<Secret>,
+    /// The command that prints the root key, program and arguments, when a key service has it.
+    pub root_key_command: Option<Vec<String>>,
     /// Who may sign in.
     pub identity: Identity,
     /// Role → groups that hold it.
@@ -84,6 +95,8 @@ pub struct Config {
     pub limits: Limits,
     /// The audit trail.
     pub audit: Audit,
+    /// What references of servers in the database are followed with.
+    pub environment: Environment,
 }
 
 /// The `rules:` list as it stands in the file, so that the policy crate can name file and line.
@@ -192,6 +205,17 @@ pub struct Outbound {
     pub ca_file: Option<PathBuf>,
     /// Hosts that may resolve to a private address although no server entry says so, each as `host:port`.
     pub private_hosts: Vec<String>,
+    /// Whether the gateway calls itself by its metadata document at authorization servers of others.
+    pub client_document: ClientDocument,
+}
+
+/// Whether the gateway calls itself by its metadata document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientDocument {
+    /// Yes.
+    Offered,
+    /// No: registration only.
+    Off,
 }
 
 /// Bounds of requests and answers.
@@ -251,6 +275,15 @@ impl Config {
         self.listen = listen;
         self.operations = operations;
         self
+    }
+
+    /// Where the root key comes from.
+    pub fn root_key_source(&self) -> RootKeySource {
+        match (&self.root_key, &self.root_key_command) {
+            (Some(text), _) => RootKeySource::Text(text.clone()),
+            (None, Some(words)) => RootKeySource::Command(words.clone()),
+            (None, None) => RootKeySource::File(self.data.join("root.key")),
+        }
     }
 
     /// Whether a provider is trusted for identity assertions (ID-JAG).

@@ -2,13 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use http::HeaderName;
 use portcullis_base::{PersonId, ServerName};
 use portcullis_policy::{Access, Bundle};
 use portcullis_store::PersonKind;
 
 use crate::{
+    config::{self, Credential, ToolList},
+    outbound::Reach,
     roles::Roles,
-    upstream::{Limits, Location},
+    upstream::{Egress, EgressError, Limits, Location, UpstreamUrl, UpstreamUrlError},
 };
 
 /// The state of the settings at one revision.
@@ -37,12 +40,63 @@ pub struct Server {
     pub access: Access,
     /// What it is for.
     pub description: Option<String>,
+    /// How the gateway proves on whose behalf it calls.
+    pub credential: Arc<Credential>,
+    /// Headers of the client's request that go on to it.
+    pub request_headers: Arc<[HeaderName]>,
+    /// Whose its tool list is.
+    pub tools: ToolList,
+}
+
+/// Why an entry cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Its address.
+    #[error(transparent)]
+    Url(#[from] UpstreamUrlError),
+    /// Its certificates or headers.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+}
+
+impl Server {
+    /// The server that an entry describes.
+    pub fn of(entry: &config::Server) -> Result<Self, ServerError> {
+        let url = UpstreamUrl::parse(entry.url.as_str())?;
+        let reach = if entry.may_be_private() { Reach::Private } else { Reach::Global };
+        let egress = Arc::new(Egress::new(entry)?);
+        Ok(Self {
+            name: entry.name.clone(),
+            location: Location::Url { url, reach, egress },
+            limits: Limits {
+                head: entry.timeout,
+                idle: entry.timeout.max(Limits::default().idle),
+                concurrent: entry.concurrent,
+                ..Limits::default()
+            },
+            access: entry.access.clone(),
+            description: entry.description.clone(),
+            credential: Arc::new(entry.credential.clone()),
+            request_headers: entry.request_headers.clone().into(),
+            tools: entry.tools,
+        })
+    }
+
+    /// Where it is, unless it is in this process.
+    pub fn url(&self) -> Option<&UpstreamUrl> {
+        match &self.location {
+            Location::Url { url, .. } => Some(url),
+            Location::InProcess(_) => None,
+        }
+    }
 }
 
 /// One person.
 pub struct Person {
     /// The name they sign in with.
     pub name: Arc<str>,
+    /// Their mail address, if somebody vouched for it.
+    pub email: Option<Arc<str>>,
     /// Their groups.
     pub groups: Arc<[Arc<str>]>,
     /// Their roles.

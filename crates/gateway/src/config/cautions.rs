@@ -1,6 +1,10 @@
 //! What is allowed but deserves a thought: told at every start, so that a choice made in a hurry is not forgotten.
 
-use super::{BackChannel, Config, Offline, Provider, ProviderKind, SignUp, Tenant};
+use super::{
+    BackChannel, Config, Credential, Fallback, HeaderCredential, Holders, IdJagCredential, KeySource, LegacyPaths,
+    OAuth, Offline, Provider, ProviderKind, ResourceMatch, ResourceParameter, S256, Server, SignUp, Tenant,
+    public_url::is_loopback,
+};
 
 /// Every caution, as a sentence with the key it is about.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -31,6 +35,65 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     for (index, provider) in identity.providers.iter().enumerate() {
         let place = format!("identity.providers[{index}] ({})", provider.id);
         cautions.extend(of_provider(provider).into_iter().map(|caution| format!("{place}: {caution}")));
+    }
+    for server in &config.servers {
+        cautions.extend(of_server(server).into_iter().map(|caution| format!("servers ({}): {caution}", server.name)));
+    }
+    cautions
+}
+
+/// What an entry of the database deserves to be told of it too.
+pub(super) fn of_server(server: &Server) -> Vec<String> {
+    let mut cautions: Vec<&str> = Vec::new();
+    let host = server.url.host();
+    if server.private && server.url.scheme() == "http" && !host.is_some_and(|host| is_loopback(&host)) {
+        cautions.push(if server.credential == Credential::None {
+            "private is true and the URL is http: whoever is on that network can read and change the calls"
+        } else {
+            "private is true and the URL is http: whoever is on that network can read the calls and take the credential"
+        });
+    }
+    if let Some(oauth) = server.credential.oauth() {
+        cautions.extend(of_oauth(oauth));
+    }
+    match &server.credential {
+        Credential::OAuth(OAuth { holders: Holders::Shared, .. })
+        | Credential::Auto(OAuth { holders: Holders::Shared, .. }) => {
+            cautions.push("shared is true: the server sees one account, and cannot tell who called");
+        }
+        Credential::Header(HeaderCredential { key: KeySource::Settings(_) | KeySource::Shared, .. }) => {
+            cautions.push("one key for everybody: the server sees one account, and cannot tell who called");
+        }
+        Credential::IdJag(IdJagCredential { fallback: Fallback::OAuth, .. }) => {
+            cautions.push("fallback is oauth: whom the provider refuses may connect by hand all the same");
+        }
+        _ => {}
+    }
+    cautions.into_iter().map(str::to_owned).collect()
+}
+
+fn of_oauth(oauth: &OAuth) -> Vec<&'static str> {
+    let mut cautions = Vec::new();
+    match oauth.resource {
+        ResourceParameter::Exact => {}
+        // spec: UP-31: the token then has a weaker binding to the server.
+        ResourceParameter::None => cautions.push(
+            "resource is none: tokens do not say for which server they are, so another one that gets them could use them",
+        ),
+        ResourceParameter::Other(_) => {
+            cautions.push("resource is not the server's own URL: its tokens may be good elsewhere too");
+        }
+    }
+    if oauth.resource_match == ResourceMatch::Prefix {
+        cautions.push("resource_prefix is true: metadata of a whole host is taken for that of this server");
+    }
+    if oauth.s256 == S256::Assumed {
+        cautions.push(
+            "assume_s256 is true: if the authorization server ignores PKCE after all, a stolen code can be redeemed",
+        );
+    }
+    if oauth.legacy_paths == LegacyPaths::Tried {
+        cautions.push("legacy_paths is true: where metadata is missing, /authorize and /token are taken on trust");
     }
     cautions
 }

@@ -1,6 +1,6 @@
 //! From the layers to a [`Config`], once.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use yaml_serde::Value;
 
@@ -18,6 +18,27 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// Flags of the command line: the flag, the key it sets, the value.
     pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+/// What `env:` references read, kept for servers that come to the database later. It shows nothing of itself.
+#[derive(Clone, Default)]
+pub struct Environment(Arc<BTreeMap<String, String>>);
+
+impl Environment {
+    /// These variables.
+    pub fn new(variables: &BTreeMap<String, String>) -> Self {
+        Self(Arc::new(variables.clone()))
+    }
+
+    pub(super) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment(…)")
+    }
 }
 
 /// Valid settings and where each came from.
@@ -63,7 +84,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, Problems> {
         let path: Vec<Step> = key.split('.').map(|key| Step::Key(key.into())).collect();
         settings.lay_text(&path, text, &Layer::Flag((*flag).to_owned()));
     }
-    let (config, derived) = sections::config(&settings);
+    let (config, derived) = sections::config(&settings, Environment::new(&sources.environment));
     settings.finish(config, derived).map(|(config, origins)| Loaded { config, origins })
 }
 

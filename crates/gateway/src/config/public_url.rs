@@ -71,6 +71,15 @@ impl PublicUrl {
         self.https
     }
 
+    /// Whether it can only be this machine.
+    pub fn is_loopback(&self) -> bool {
+        Host::parse(&self.host).is_ok_and(|host| match host {
+            Host::Domain(name) => is_loopback(&Host::Domain(name.as_str())),
+            Host::Ipv4(address) => is_loopback(&Host::Ipv4(address)),
+            Host::Ipv6(address) => is_loopback(&Host::Ipv6(address)),
+        })
+    }
+
     /// Whether it follows from `listen` instead of being configured.
     pub fn is_derived(&self) -> bool {
         self.derived

@@ -11,10 +11,12 @@ use portcullis_store::DatabaseSettings;
 use url::Url;
 
 use super::{
-    AccessKeys, Audit, Clients, Config, ConfiguredClient, Identity, Limits, MetadataDocuments, Outbound, PublicUrl,
-    Registration, RegistrationLimits, RulesText, Server, Sessions, Tokens,
+    AccessKeys, Audit, ClientDocument, Clients, Config, ConfiguredClient, Environment, Identity, Limits,
+    MetadataDocuments, Outbound, Provider, PublicUrl, Registration, RegistrationLimits, RulesText, Server, Sessions,
+    Tokens,
     external::external,
     issuers::Asked,
+    more::{Place, more},
     providers::provider,
     read::{Node, Section, Settings},
     workloads::workloads,
@@ -32,7 +34,7 @@ const MIB: usize = 1 << 20;
 type Derived = Vec<(&'static str, String, &'static str)>;
 
 /// Reads everything. Where a problem was reported the value is a placeholder that never leaves the loader.
-pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
+pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Config, Derived) {
     let mut derived = Derived::new();
     let mut top = settings.top();
     let listen = top.take("listen").address("127.0.0.1:7878");
@@ -42,6 +44,15 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
     let database = database(top.take("database"), &data);
     let root_key =
         Some(top.take("root_key")).filter(Node::is_given).and_then(|node| node.secret("file:/run/secrets/root-key"));
+    let root_key_command = Some(top.take("root_key_command")).filter(Node::is_given).and_then(|node| {
+        let words = node.texts("a program and its arguments", "[vault, kv, get, -field=key, secret/portcullis]");
+        if words.is_empty() {
+            node.problem("names no program", "write the program and its arguments as a list; no shell reads it");
+        } else if root_key.is_some() {
+            node.problem("is set, and so is `root_key`", "keep one of them: there is one root key");
+        }
+        Some(words).filter(|words| !words.is_empty())
+    });
     let mut asked = Asked::default();
     let identity_node = top.take("identity").section();
     let local_accounts_given = identity_node.has("local_accounts");
@@ -51,14 +62,14 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
     }
     let roles = roles(&top.take("roles"));
     let access_keys = access_keys(top.take("access_keys").section());
-    let servers = servers(&top.take("servers"), &mut asked);
+    let servers = servers(&top.take("servers"), &identity.providers, &mut asked);
     let default_resource =
         Some(top.take("default_resource")).filter(Node::is_given).and_then(|node| server_name(&node));
     let rules = rules(&top.take("rules"));
     let sessions = sessions(top.take("sessions").section());
     let tokens = tokens(top.take("tokens").section());
     let clients = clients(top.take("clients").section());
-    let outbound = outbound(top.take("outbound").section());
+    let outbound = outbound(top.take("outbound").section(), &public_url);
     asked.check(&outbound.private_hosts);
     let trusted_proxies = trusted_proxies(&top.take("trusted_proxies"));
     let limits = limits(top.take("limits").section());
@@ -72,6 +83,7 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
         data,
         database,
         root_key,
+        root_key_command,
         identity,
         roles,
         access_keys,
@@ -85,6 +97,7 @@ pub(super) fn config(settings: &Settings<'_>) -> (Config, Derived) {
         trusted_proxies,
         limits,
         audit,
+        environment,
     };
     (config, derived)
 }
@@ -214,7 +227,7 @@ fn server_name(node: &Node<'_>) -> Option<ServerName> {
     }
 }
 
-fn servers<'a>(node: &Node<'a>, asked: &mut Asked<'a>) -> Vec<Server> {
+fn servers<'a>(node: &Node<'a>, providers: &[Provider], asked: &mut Asked<'a>) -> Vec<Server> {
     let mut servers: Vec<Server> = Vec::new();
     for item in node.list("a list of servers", "[{ name: github, url: https://mcp.example.com/mcp }]") {
         let mut section = item.section();
@@ -227,22 +240,34 @@ fn servers<'a>(node: &Node<'a>, asked: &mut Asked<'a>) -> Vec<Server> {
         ]);
         let url_node = section.take("url");
         let url = if hosted && !url_node.is_given() { None } else { server_url(&url_node, private) };
-        let credential = section.take("credential");
-        if credential.is_given() {
-            credential_none(&credential);
-        }
         let access = access(&section.take("access"));
         let timeout = section.take("timeout");
         let timeout = if timeout.is_given() { timeout.duration(SECOND..=DAY, "5m") } else { Server::TIMEOUT };
         let description =
             Some(section.take("description")).filter(Node::is_given).map(|node| node.text("a text", "Tickets"));
         let authorization = external(section.take("authorization"), &servers, asked);
+        let place = Place { url: url.as_ref(), private, providers: Some(providers) };
+        let more = more(&mut section, &place, asked);
         section.finish();
         let (Some(name), Some(url)) = (name, url) else { continue };
         if servers.iter().any(|other| other.name == name) {
             name_node.problem(format!("\"{name}\" names a second server"), "give each server a name of its own");
         }
-        servers.push(Server { name, url, access, timeout, private, description, authorization });
+        servers.push(Server {
+            name,
+            url,
+            access,
+            timeout,
+            private,
+            description,
+            authorization,
+            credential: more.credential,
+            headers: more.headers,
+            request_headers: more.request_headers,
+            tls: more.tls,
+            concurrent: more.concurrent,
+            tools: more.tools,
+        });
     }
     servers
 }
@@ -253,26 +278,6 @@ fn server_url(node: &Node<'_>, private: bool) -> Option<Url> {
         return None;
     }
     Server::check_url(&text, private).map_err(|(wrong, help)| node.problem(wrong, help)).ok()
-}
-
-fn credential_none(node: &Node<'_>) {
-    const LATER: [&str; 5] = ["header", "oauth", "client_credentials", "exchange", "assertion"];
-    let Some(text) = node.as_text() else {
-        node.problem("expected none, found something else", "example: credential: none");
-        return;
-    };
-    if LATER.contains(&text) {
-        node.problem(
-            format!("\"{text}\" is not available yet in this version"),
-            "for now servers are called without a credential: credential: none",
-        );
-    } else if text != "none" {
-        let near = nearest(text, LATER.into_iter().chain(["none"]));
-        node.problem(
-            format!("expected none, found \"{}\"", portcullis_base::printable(text, 60)),
-            near.map(|near| format!("did you mean \"{near}\"?")).unwrap_or_default(),
-        );
-    }
 }
 
 fn access(node: &Node<'_>) -> Access {
@@ -452,7 +457,7 @@ fn private_hosts(node: &Node<'_>) -> Vec<String> {
     named
 }
 
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     !text.contains('*') && url::Host::parse(text).is_ok_and(|host| host.to_string().eq_ignore_ascii_case(text))
 }
 
@@ -542,15 +547,34 @@ fn grant_types(node: &Node<'_>) -> Vec<String> {
     types
 }
 
-fn outbound(mut section: Section<'_>) -> Outbound {
+fn outbound(mut section: Section<'_>, public_url: &PublicUrl) -> Outbound {
     let ca_node = section.take("ca_file");
     let ca_file = ca_node.is_given().then(|| ca_node.file_path("/etc/ssl/company.pem"));
     if let Some(Err(error)) = ca_file.as_ref().map(std::fs::File::open) {
         ca_node.problem(format!("cannot be read: {error}"), "name a PEM file that the gateway's user may read");
     }
     let private_hosts = private_hosts(&section.take("private_hosts"));
+    let client_document = client_document(&section.take("client_document"), public_url);
     section.finish();
-    Outbound { ca_file, private_hosts }
+    Outbound { ca_file, private_hosts, client_document }
+}
+
+/// spec: UP-23: offered where others can fetch it, unless somebody knows better.
+fn client_document(node: &Node<'_>, public_url: &PublicUrl) -> ClientDocument {
+    let reachable = public_url.is_https() && !public_url.is_loopback();
+    if !node.is_given() {
+        return if reachable { ClientDocument::Offered } else { ClientDocument::Off };
+    }
+    if !node.switch() {
+        return ClientDocument::Off;
+    }
+    if !public_url.is_https() {
+        node.problem(
+            "is true, but the public URL is not https: nobody would take a client's word from there",
+            "set public_url to an https:// URL, or take it out",
+        );
+    }
+    ClientDocument::Offered
 }
 
 fn trusted_proxies(node: &Node<'_>) -> Vec<IpNet> {

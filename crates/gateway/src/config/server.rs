@@ -1,45 +1,102 @@
 //! One server behind the gateway, from the settings file or, written by `portcullis protect`, from the database.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use portcullis_base::ServerName;
+use http::HeaderName;
+use portcullis_base::{Secret, ServerName};
 use portcullis_policy::{Access, AccessEntry};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
-use super::{External, public_url::is_loopback};
+use super::{Credential, Environment, External, Problems, cautions, more, public_url::is_loopback};
 
 /// A server and who may use it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Its name in `/mcp/{name}`.
     pub name: ServerName,
     /// Its MCP endpoint.
-    #[serde(with = "url_text")]
     pub url: Url,
     /// Who may use it.
-    #[serde(default, with = "groups")]
     pub access: Access,
     /// The longest wait for an answer or the next sign of life.
-    #[serde(rename = "timeout_ms", with = "millis", default = "default_timeout")]
     pub timeout: Duration,
     /// Whether it may be on a private network: its name may resolve to a private address and plain http is allowed.
-    #[serde(default)]
     pub private: bool,
     /// What it is for, in the words of whoever registered it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The company's authorization server, when ours does not issue the tokens. Only the settings file names one: the
-    /// entry in the database has no place for its secret.
-    #[serde(skip)]
+    /// The company's authorization server, when ours does not issue the tokens. Only the settings file names one.
     pub authorization: Option<External>,
+    /// How the gateway proves on whose behalf it calls.
+    pub credential: Credential,
+    /// Headers that every request to it has.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// Headers of the client's request that go on to it.
+    pub request_headers: Vec<HeaderName>,
+    /// Certificates.
+    pub tls: Tls,
+    /// Exchanges with it at one time.
+    pub concurrent: u32,
+    /// Whose its tool list is.
+    pub tools: ToolList,
 }
 
-impl Server {
-    /// How long a server may stay silent unless its entry says otherwise.
-    pub const TIMEOUT: Duration = Duration::from_mins(5);
+/// Certificates for one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Its authority, as PEM: this one alone is believed.
+    pub ca_file: Option<PathBuf>,
+    /// What the gateway shows.
+    pub client: Option<ClientCertificate>,
+}
 
+/// A certificate of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those between it and its authority, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: Secret,
+}
+
+/// Whose a server's tool list is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolList {
+    /// Each person's own, as their rights there make it.
+    #[default]
+    Personal,
+    /// The same for everybody, and no secret: it is shown to people who are not connected too.
+    Public,
+}
+
+/// A server as `portcullis protect` writes it into the database. What a setting means is read as from the file, so that
+/// both say the same; a secret stands in it by reference only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: ServerName,
+    /// Its MCP endpoint.
+    #[serde(with = "url_text")]
+    pub url: Url,
+    /// Groups that may use it.
+    #[serde(default = "everyone")]
+    pub access: Vec<String>,
+    /// The longest wait.
+    #[serde(rename = "timeout_ms", with = "millis", default = "default_timeout")]
+    pub timeout: Duration,
+    /// Whether it may be on a private network.
+    #[serde(default)]
+    pub private: bool,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, as the settings file writes them.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
+}
+
+impl Entry {
     /// An entry as the database keeps it.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
@@ -49,6 +106,36 @@ impl Server {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("names, texts and numbers have a JSON form")
     }
+
+    /// The server that it stands for, with every reference to a secret followed.
+    pub fn server(&self, environment: &Environment) -> Result<Server, Problems> {
+        let more = serde_json::to_string(&self.more).expect("what was read as JSON has a JSON form");
+        let place = more::Place { url: Some(&self.url), private: self.private, providers: None };
+        let more = more::of_entry(&format!("the entry of {}", self.name), &more, &place, environment)?;
+        Ok(Server {
+            name: self.name.clone(),
+            url: self.url.clone(),
+            access: Server::access_of(self.access.iter().map(String::as_str)),
+            timeout: self.timeout,
+            private: self.private,
+            description: self.description.clone(),
+            authorization: None,
+            credential: more.credential,
+            headers: more.headers,
+            request_headers: more.request_headers,
+            tls: more.tls,
+            concurrent: more.concurrent,
+            tools: more.tools,
+        })
+    }
+}
+
+impl Server {
+    /// How long a server may stay silent unless its entry says otherwise.
+    pub const TIMEOUT: Duration = Duration::from_mins(5);
+
+    /// Exchanges with one server at one time, unless its entry says otherwise.
+    pub const CONCURRENT: u32 = 64;
 
     /// Checks the URL of a server; the error says what is wrong with it and what to do.
     pub fn check_url(text: &str, private: bool) -> Result<Url, (String, String)> {
@@ -82,29 +169,27 @@ impl Server {
         Access { entries: groups.into_iter().map(entry).collect() }
     }
 
+    /// What is allowed but deserves a thought, as sentences.
+    pub fn cautions(&self) -> Vec<String> {
+        cautions::of_server(self)
+    }
+
     /// Whether the address guard may let this server be on a private address: named so, or written as loopback.
     pub fn may_be_private(&self) -> bool {
-        self.private || self.url.host().is_some_and(|host| is_loopback(&host))
+        self.private || Self::is_on_this_machine(&self.url)
     }
+
+    pub(super) fn is_on_this_machine(url: &Url) -> bool {
+        url.host().is_some_and(|host| is_loopback(&host))
+    }
+}
+
+fn everyone() -> Vec<String> {
+    Access::default().entries.iter().map(|entry| entry.group.to_string()).collect()
 }
 
 fn default_timeout() -> Duration {
     Server::TIMEOUT
-}
-
-mod groups {
-    use portcullis_policy::{Access, AccessEntry};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(value: &Access, to: S) -> Result<S::Ok, S::Error> {
-        value.entries.iter().map(|entry| &*entry.group).collect::<Vec<_>>().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Access, D::Error> {
-        let groups = Vec::<String>::deserialize(from)?;
-        let entry = |group: String| AccessEntry { group: group.into(), allow: Vec::new(), ask: Vec::new() };
-        Ok(Access { entries: groups.into_iter().map(entry).collect() })
-    }
 }
 
 mod url_text {
@@ -140,18 +225,25 @@ mod tests {
 
     #[test]
     fn server_survives_the_database() {
-        let server = Server {
+        let entry = Entry {
             name: ServerName::parse("acme").expect("name"),
             url: Url::parse("https://mcp.example.com/mcp").expect("url"),
-            access: Server::access_of(["ops", "support"]),
+            access: vec!["ops".into(), "support".into()],
             timeout: Duration::from_millis(1500),
             private: true,
             description: Some("tickets".into()),
-            authorization: None,
+            more: BTreeMap::from([("credential".to_owned(), serde_json::json!("none"))]),
         };
-        assert_eq!(Server::from_json(&server.to_json()).expect("json"), server);
-        let least = Server::from_json(r#"{"name":"acme","url":"https://mcp.example.com/mcp"}"#).expect("json");
+        assert_eq!(Entry::from_json(&entry.to_json()).expect("json"), entry);
+        let server = entry.server(&Environment::default()).expect("server");
+        assert_eq!((server.access, server.credential), (Server::access_of(["ops", "support"]), Credential::None));
+        let least = Entry::from_json(r#"{"name":"acme","url":"https://mcp.example.com/mcp"}"#).expect("json");
+        let least = least.server(&Environment::default()).expect("server");
         assert_eq!((least.access, least.timeout, least.private), (Access::default(), Server::TIMEOUT, false));
+        assert_eq!((least.credential, least.concurrent), (Credential::default(), Server::CONCURRENT));
+        let odd = r#"{"name":"acme","url":"https://mcp.example.com/mcp","credentail":"none"}"#;
+        let refused = Entry::from_json(odd).expect("json").server(&Environment::default()).expect_err("refused");
+        assert!(refused.to_string().contains("did you mean \"credential\"?"), "{refused}");
     }
 
     // spec: SEC-73

@@ -1,6 +1,7 @@
 //! What people see of their settings: the messages for bad ones, and where good ones came from.
 
 mod identity;
+mod upstreams;
 
 use insta::assert_snapshot;
 
@@ -80,6 +81,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
         text.push('\n');
     }
     let text = text.replace("root_key: file:/run/secrets/portcullis-root-key", "root_key: env:KEY");
+    // There is one root key, so the other way to name it stays a comment.
+    let text = text.replace("root_key_command: [", "# root_key_command: [");
     let text = text.replace("ca_file: /etc/ssl/company.pem", "ca_file: Cargo.toml");
     let loaded = Config::load(&sources(&text, &SECRETS, &[]));
     let config = loaded.unwrap_or_else(|problems| panic!("{problems}\n{text}")).config;
@@ -89,6 +92,7 @@ fn commented_examples_of_the_defaults_are_valid_too() {
     assert_eq!(kinds, ["oidc", "entra", "google", "github"], "{text}");
     assert_eq!(config.identity.workloads.len(), 1, "{text}");
     assert!(config.servers[0].authorization.is_some(), "{text}");
+    assert_eq!((config.servers[0].credential.kind(), config.servers[0].headers.len()), ("oauth", 1), "{text}");
     assert!(config.rules.is_some() && config.root_key.is_some() && config.outbound.ca_file.is_some());
     assert_eq!(config.public_url.as_str(), "https://mcp.example.com");
 }
@@ -97,7 +101,7 @@ fn commented_examples_of_the_defaults_are_valid_too() {
 fn unknown_keys_are_refused_with_place_and_nearest_name() {
     assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
         known here: durability, arguments
     portcullis.yaml:4: clients.frobnicate: unknown key
@@ -154,7 +158,7 @@ fn secrets_stand_elsewhere() {
 #[test]
 fn servers_are_checked_one_by_one() {
     assert_snapshot!(problems(
-        "servers:\n  - name: Git Hub\n    url: https://mcp.example.com/mcp\n  - name: plain\n    url: http://mcp.internal/mcp\n  - name: local\n    command: [npx, server]\n  - url: example.com\n    credential: oauth\n  - name: same\n    url: https://a.example/mcp\n    access: [support]\n  - name: same\n    url: https://b.example/mcp\n    credental: none\n    access: [{ group: \"*\", allow: [read] }]\n"
+        "servers:\n  - name: Git Hub\n    url: https://mcp.example.com/mcp\n  - name: plain\n    url: http://mcp.internal/mcp\n  - name: local\n    command: [npx, server]\n  - url: example.com\n    credential: outh\n  - name: same\n    url: https://a.example/mcp\n    access: [support]\n  - name: same\n    url: https://b.example/mcp\n    credental: none\n    access: [{ group: \"*\", allow: [read] }]\n"
     ), @r#"
     portcullis.yaml:2: servers[0].name: "Git Hub" is not a server name: use 1 to 32 of a-z, 0-9 and "-", not beginning with "-"
         did you mean "git-hub"?
@@ -166,14 +170,14 @@ fn servers_are_checked_one_by_one() {
         example: name: github
     portcullis.yaml:8: servers[3].url: is not a URL (relative URL without a base)
         example: url: https://mcp.example.com/mcp
-    portcullis.yaml:9: servers[3].credential: "oauth" is not available yet in this version
-        for now servers are called without a credential: credential: none
+    portcullis.yaml:9: servers[3].credential: expected one of auto, none, oauth, header, assertion, or a group of keys with a kind, found "outh"
+        did you mean "oauth"?
     portcullis.yaml:12: servers[4].access[0]: expected "*" or group:NAME, found "support"
         did you mean "group:support"?
     portcullis.yaml:13: servers[5].name: "same" names a second server
         give each server a name of its own
     portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
-        known here: name, private, url, credential, access, timeout, description, authorization
+        known here: name, private, url, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools
     portcullis.yaml:16: servers[5].access[0].allow: is not available yet in this version
         who is listed may call everything; write a rule under `rules` to narrow that
     "#);
@@ -320,7 +324,7 @@ fn mistyped_variables_are_refused_by_their_own_name() {
     PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
         example: depth: 8
     PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     "#);
 }
 

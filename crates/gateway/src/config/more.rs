@@ -1,0 +1,138 @@
+//! What the settings file and an entry of the database say of a server in the same words: credential, headers,
+//! certificates, limits.
+
+use std::path::PathBuf;
+
+use http::HeaderName;
+use portcullis_base::Secret;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use url::Url;
+use yaml_serde::Value;
+
+use super::{
+    ClientCertificate, Credential, Environment, Problems, Provider, Server, Tls, ToolList,
+    credentials::{Around, credential},
+    headers,
+    issuers::Asked,
+    read::{Node, Section, Settings},
+};
+
+/// What is said of a server besides where it is and who may use it.
+pub(super) struct More {
+    pub credential: Credential,
+    pub headers: Vec<(HeaderName, Secret)>,
+    pub request_headers: Vec<HeaderName>,
+    pub tls: Tls,
+    pub concurrent: u32,
+    pub tools: ToolList,
+}
+
+/// Where the server is and what house it comes into.
+pub(super) struct Place<'p> {
+    /// Its URL, when that is known to be good.
+    pub url: Option<&'p Url>,
+    /// Whether it may be on a private network.
+    pub private: bool,
+    /// The identity providers; `None` where only the running gateway knows them.
+    pub providers: Option<&'p [Provider]>,
+}
+
+/// Reads the keys of an entry of the database; `called` is what problems call it.
+///
+/// Whether a private address may be asked is not looked at here: whoever asks it looks again.
+pub(super) fn of_entry(
+    called: &str,
+    text: &str,
+    place: &Place<'_>,
+    environment: &Environment,
+) -> Result<More, Problems> {
+    let mut settings = Settings::new(Value::Mapping(yaml_serde::Mapping::new()), environment.variables());
+    settings.lay_file(called, text);
+    let mut top = settings.top();
+    let more = more(&mut top, place, &mut Asked::default());
+    top.finish();
+    settings.finish(more, Vec::new()).map(|(more, _)| more)
+}
+
+/// Reads the keys of one server.
+pub(super) fn more<'a>(section: &mut Section<'a>, place: &Place<'_>, asked: &mut Asked<'a>) -> More {
+    let own = place.url.filter(|url| place.private || Server::is_on_this_machine(url)).map(Url::origin);
+    let around = Around { providers: place.providers, origin: own };
+    let credential = credential(section.take("credential"), &around, asked);
+    let headers_node = section.take("headers");
+    let headers = headers::constants(&headers_node);
+    let credential_header = match &credential {
+        Credential::Header(header) => Some(&header.header),
+        Credential::Assertion(assertion) => Some(&assertion.header),
+        _ => None,
+    };
+    if let Some(name) = credential_header.filter(|name| headers.iter().any(|(other, _)| other == *name)) {
+        headers_node.problem(format!("\"{name}\" is what `credential` is sent in"), "keep one of the two");
+    }
+    let taken: Vec<_> = headers.iter().map(|(name, _)| name.clone()).chain(credential_header.cloned()).collect();
+    let request_headers = headers::of_clients(&section.take("request_headers"), &taken);
+    let tls = tls(section.take("tls"), place.url);
+    let mut limits = section.take("limits").section();
+    let concurrent = limits.take("concurrent");
+    let concurrent = if concurrent.is_given() { concurrent.number(1..=100_000) } else { Server::CONCURRENT };
+    limits.finish();
+    let tools = section.take("tools");
+    let tools = if tools.is_given() {
+        tools.choice(&[("personal", ToolList::Personal), ("public", ToolList::Public)])
+    } else {
+        ToolList::Personal
+    };
+    More { credential, headers, request_headers, tls, concurrent, tools }
+}
+
+fn tls(node: Node<'_>, url: Option<&Url>) -> Tls {
+    if !node.is_given() {
+        return Tls::default();
+    }
+    if url.is_some_and(|url| url.scheme() == "http") {
+        node.problem(
+            "is for https, and the URL of this server begins with http://",
+            "use its https:// URL, or take it out",
+        );
+    }
+    let mut section = node.section();
+    let ca_node = section.take("ca_file");
+    let ca_file = ca_node.is_given().then(|| certificates(&ca_node, "company-ca.pem"));
+    let (certificate_node, key_node) = (section.take("client_certificate"), section.take("client_key"));
+    section.finish();
+    for (here, there, name) in
+        [(&certificate_node, &key_node, "client_key"), (&key_node, &certificate_node, "client_certificate")]
+    {
+        if here.is_given() && !there.is_given() {
+            here.problem(format!("is of no use without `{name}`"), format!("write {name}: beside it"));
+        }
+    }
+    let client = (certificate_node.is_given() && key_node.is_given()).then(|| {
+        let certificate = certificates(&certificate_node, "gateway.pem");
+        let key = key_node.secret("file:gateway-key.pem")?;
+        if PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).is_err() {
+            key_node.problem(
+                "what it refers to is not a private key in PEM form, or is one with a password",
+                "example: client_key: file:gateway-key.pem",
+            );
+        }
+        Some(ClientCertificate { certificate, key })
+    });
+    Tls { ca_file, client: client.flatten() }
+}
+
+/// The path of a PEM file with certificates.
+fn certificates(node: &Node<'_>, example: &str) -> PathBuf {
+    let path = node.file_path(example);
+    let found = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match found {
+        Ok(found) if found.is_empty() => node
+            .problem("there is no certificate in this file", "it must have the PEM form: -----BEGIN CERTIFICATE-----"),
+        Ok(_) => {}
+        Err(error) => node.problem(
+            format!("cannot be read as certificates: {error}"),
+            "name a PEM file that the gateway's user may read",
+        ),
+    }
+    path
+}
