@@ -1,22 +1,23 @@
-//! The root key and what grows from it.
+//! The keys of a deployment, and what grows from them.
 //!
-//! One 32-byte key in a file of its owner's (mode 0600), made at the first start. From it, by HKDF-SHA256, one key per
-//! purpose: AES-256-GCM for what is sealed, HMAC-SHA256 for what is derived, a seed for the journal's signatures. Nothing
-//! sealed for one purpose opens for another, and the associated data binds each sealed value to its owner.
+//! Envelope encryption: the root key ([`RootKey`]) opens the data keys of the ring, and only that; each data key is the root
+//! of a tree. From it, by HKDF-SHA256, grows one AES-256-GCM key per purpose for what is sealed. Nothing sealed for one purpose
+//! opens for another, and the associated data binds each sealed value to its owner. A sealed value carries the number of
+//! its data key, so that all living ones open while the newest one seals.
 //!
-//! Absent for now: rotation of the root key and key services; both come with the vault for upstream credentials.
+//! What must never change grows from the first data key for ever, also after it is retired: the journal's signing seeds,
+//! the successors of refresh tokens, and marks that are in the hands of clients. In a deployment that is older than data keys,
+//! the first one is what was its root key, so everything that was sealed then opens.
 
-use std::{
-    fs,
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use portcullis_base::{Rng, Secret};
+use arc_swap::ArcSwap;
+use portcullis_base::{Rng, Secret, Timestamp};
 use ring::{aead, hkdf, hmac};
 use zeroize::Zeroizing;
+
+pub use crate::root_key::KeyError;
+use crate::root_key::RootKey;
 
 /// What a sealed value is for.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +38,13 @@ pub enum Purpose {
     Approval,
     /// The link to a fresh sign-in for a grant.
     StepUp,
+    /// The link to connecting an account at a server.
+    Connect,
+    /// Credentials for servers; whose they are is spelled out in the vault.
+    Vault,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 8] = [
+const PURPOSES: [(Purpose, &[u8]); 10] = [
     (Purpose::McpSession, b"mcp session"),
     (Purpose::RequestState, b"request state"),
     (Purpose::Consent, b"consent"),
@@ -48,85 +53,45 @@ const PURPOSES: [(Purpose, &[u8]); 8] = [
     (Purpose::SignIn, b"sign-in"),
     (Purpose::Approval, b"approval"),
     (Purpose::StepUp, b"step-up"),
+    (Purpose::Connect, b"connect"),
+    (Purpose::Vault, b"vault"),
 ];
+
+/// The first byte of a sealed value that carries the number of its key.
+const FORM: u8 = 1;
+/// The form and the number.
+const PREFIX: usize = Keys::PREFIX as usize;
+/// The number of the first data key.
+pub const FIRST: u32 = 1;
 
 /// Keys of one deployment, in memory. Cannot be printed.
 pub struct Keys {
-    sealing: Vec<aead::LessSafeKey>,
+    /// With what the ring opens again when it has changed; keys that no ring holds have none.
+    root: Option<RootKey>,
+    living: ArcSwap<Living>,
     refresh: Zeroizing<[u8; 32]>,
     journal: Zeroizing<[u8; 32]>,
     events: hmac::Key,
     states: hmac::Key,
 }
 
-/// Why there is no root key.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file cannot be read or made.
-    #[error("root key {path}: {error}")]
-    File {
-        /// Where the key was looked for.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Others than its owner may read the file. spec: T-44
-    #[error(
-        "root key {path} can be read by others (mode {mode:03o}): run `chmod 600 {path}`, and think about who had it"
-    )]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The setting is not a key.
-    #[error("root_key is not 32 bytes as base64: make one with `openssl rand -base64 32`, and keep it")]
-    Text,
-    /// The file is not a key.
-    #[error("root key {path} holds {found} bytes, not 32: restore it from your backup; without it sealed data is lost")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// How long it is.
-        found: usize,
-    },
+/// The data keys that open, by number.
+struct Living {
+    keys: BTreeMap<u32, Arc<DataKey>>,
+    sealing: u32,
 }
 
-impl Keys {
-    /// Reads the root key at `path`, or makes it if there is none.
-    pub fn open_or_create(path: &Path, rng: &dyn Rng) -> Result<Self, KeyError> {
-        let file = |error| KeyError::File { path: path.to_owned(), error };
-        let mut root = Zeroizing::new(Vec::with_capacity(33));
-        let existing = match fs::File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(path, rng).map_err(file)?;
-                fs::File::open(path)
-            }
-            opened => opened,
-        };
-        let existing = existing.map_err(file)?;
-        let mode = existing.metadata().map_err(file)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode });
-        }
-        existing.take(33).read_to_end(&mut root).map_err(file)?;
-        let root: [u8; 32] =
-            root.as_slice().try_into().map_err(|_| KeyError::Damaged { path: path.to_owned(), found: root.len() })?;
-        Ok(Self::from_root(&Zeroizing::new(root)))
-    }
+/// A data key, as the keys that grow from it.
+pub struct DataKey {
+    bytes: Zeroizing<[u8; 32]>,
+    sealing: Vec<aead::LessSafeKey>,
+    active_from: Timestamp,
+}
 
-    /// The keys that grow from a root key given as base64: from the environment or a mounted secret.
-    pub fn from_text(root: &Secret) -> Result<Self, KeyError> {
-        let bytes = Zeroizing::new(STANDARD.decode(root.reveal().trim()).map_err(|_| KeyError::Text)?);
-        let root = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Text)?;
-        Ok(Self::from_root(&Zeroizing::new(root)))
-    }
-
-    /// The keys that grow from `root`.
-    pub fn from_root(root: &Zeroizing<[u8; 32]>) -> Self {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis root key");
-        let root = salt.extract(root.as_slice());
+impl DataKey {
+    /// The keys that grow from `bytes`; they seal from `active_from` on.
+    pub fn new(bytes: Zeroizing<[u8; 32]>, active_from: Timestamp) -> Self {
+        let root = tree(&bytes);
         let sealing = PURPOSES
             .iter()
             .map(|(_, label)| {
@@ -134,30 +99,22 @@ impl Keys {
                 aead::LessSafeKey::new(key.expect("AES-256 takes 32 bytes"))
             })
             .collect();
-        Self {
-            sealing,
-            refresh: derive(&root, &[b"refresh tokens"]),
-            journal: derive(&root, &[b"journal signatures"]),
-            events: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, &[b"event ids"]).as_slice()),
-            states: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, &[b"sign-in states"]).as_slice()),
-        }
+        Self { bytes, sealing, active_from }
     }
 
-    /// Seals `plain` for one purpose and one owner: nonce, ciphertext, tag.
-    pub fn seal(&self, purpose: Purpose, owner: &[u8], plain: &[u8], rng: &dyn Rng) -> Vec<u8> {
-        let mut nonce = [0; aead::NONCE_LEN];
-        rng.fill(&mut nonce);
-        let mut sealed = Vec::with_capacity(nonce.len() + plain.len() + aead::MAX_TAG_LEN);
-        sealed.extend_from_slice(plain);
-        self.sealing[purpose as usize]
-            .seal_in_place_append_tag(aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(owner), &mut sealed)
-            .expect("sealed values are far below AES-GCM's limit");
-        sealed.splice(0..0, nonce);
-        sealed
+    /// A key of its own, from nothing but randomness.
+    pub fn random(rng: &dyn Rng) -> Zeroizing<[u8; 32]> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        rng.fill(&mut *bytes);
+        bytes
     }
 
-    /// Opens what [`seal`](Self::seal) made; `None` if it was made for another purpose or owner, or was touched.
-    pub fn open(&self, purpose: Purpose, owner: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    /// The bytes, to be wrapped.
+    pub(crate) fn bytes(&self) -> &Zeroizing<[u8; 32]> {
+        &self.bytes
+    }
+
+    fn open(&self, purpose: Purpose, owner: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, body) = sealed.split_at_checked(aead::NONCE_LEN)?;
         let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut plain = body.to_vec();
@@ -165,6 +122,103 @@ impl Keys {
             self.sealing[purpose as usize].open_in_place(nonce, aead::Aad::from(owner), &mut plain).ok()?.len();
         plain.truncate(length);
         Some(plain)
+    }
+}
+
+impl Keys {
+    /// How many bytes at the beginning of a sealed value say which key sealed it.
+    pub const PREFIX: u8 = 5;
+
+    /// Keys with one data key: for tests, and for what outlives every ring.
+    pub fn from_root(root: &Zeroizing<[u8; 32]>) -> Self {
+        Self::new(root, [(FIRST, DataKey::new(root.clone(), Timestamp::from_millis(0)))], Timestamp::from_millis(0))
+    }
+
+    /// The keys that grow from the first data key, which may be retired, and from the living ones.
+    pub fn new(first: &Zeroizing<[u8; 32]>, living: impl IntoIterator<Item = (u32, DataKey)>, now: Timestamp) -> Self {
+        let root = tree(first);
+        Self {
+            root: None,
+            living: ArcSwap::from_pointee(Living::new(living, now)),
+            refresh: derive(&root, &[b"refresh tokens"]),
+            journal: derive(&root, &[b"journal signatures"]),
+            events: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, &[b"event ids"]).as_slice()),
+            states: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, &[b"sign-in states"]).as_slice()),
+        }
+    }
+
+    /// With the root key that the ring opens with.
+    pub(crate) fn under(self, root: RootKey) -> Self {
+        Self { root: Some(root), ..self }
+    }
+
+    /// The root key that the ring opens with.
+    pub fn root(&self) -> Option<&RootKey> {
+        self.root.as_ref()
+    }
+
+    /// Takes in another set of living data keys.
+    pub fn hold(&self, living: impl IntoIterator<Item = (u32, DataKey)>, now: Timestamp) {
+        self.living.store(Arc::new(Living::new(living, now)));
+    }
+
+    /// Seals with the newest key whose time has come.
+    pub fn turn(&self, now: Timestamp) {
+        let living = self.living.load();
+        if living.sealing != newest(&living.keys, now) {
+            let keys = living.keys.clone();
+            let sealing = newest(&keys, now);
+            self.living.store(Arc::new(Living { keys, sealing }));
+        }
+    }
+
+    /// The number of the key that seals now.
+    pub fn sealing(&self) -> u32 {
+        self.living.load().sealing
+    }
+
+    /// What every value begins with that the key of this number sealed.
+    pub fn prefix(id: u32) -> [u8; PREFIX] {
+        let mut prefix = [FORM; PREFIX];
+        prefix[1..].copy_from_slice(&id.to_be_bytes());
+        prefix
+    }
+
+    /// The number of the key that sealed a value, by what the value says.
+    pub fn number(sealed: &[u8]) -> u32 {
+        match sealed.split_first_chunk::<PREFIX>() {
+            Some(([FORM, id @ ..], _)) => u32::from_be_bytes(*id),
+            _ => FIRST,
+        }
+    }
+
+    /// Seals `plain` for one purpose and one owner: the key's number, nonce, ciphertext, tag.
+    pub fn seal(&self, purpose: Purpose, owner: &[u8], plain: &[u8], rng: &dyn Rng) -> Vec<u8> {
+        let living = self.living.load();
+        let key = living.keys.get(&living.sealing).expect("a ring has a key that seals");
+        let mut nonce = [0; aead::NONCE_LEN];
+        rng.fill(&mut nonce);
+        let mut sealed = Vec::with_capacity(PREFIX + nonce.len() + plain.len() + aead::MAX_TAG_LEN);
+        sealed.extend_from_slice(plain);
+        key.sealing[purpose as usize]
+            .seal_in_place_append_tag(aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(owner), &mut sealed)
+            .expect("sealed values are far below AES-GCM's limit");
+        sealed.splice(0..0, Self::prefix(living.sealing).into_iter().chain(nonce));
+        sealed
+    }
+
+    /// Opens what [`seal`](Self::seal) made; `None` if it was made for another purpose or owner, was touched, or its key is
+    /// retired.
+    pub fn open(&self, purpose: Purpose, owner: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let living = self.living.load();
+        if let Some(([FORM, id @ ..], body)) = sealed.split_first_chunk::<PREFIX>()
+            && let Some(key) = living.keys.get(&u32::from_be_bytes(*id))
+            && let Some(plain) = key.open(purpose, owner, body)
+        {
+            return Some(plain);
+        }
+        // From before values carried a number: such a one begins with a nonce, which may look like anything.
+        living.keys.get(&FIRST)?.open(purpose, owner, sealed)
     }
 
     /// Seals what a provider gave us for asking about the person that `subject` is to `issuer`. spec: AS-144
@@ -207,24 +261,27 @@ impl Keys {
 }
 
 /// No issuer has a line break in it.
-fn identity(issuer: &str, subject: &str) -> Vec<u8> {
+pub(crate) fn identity(issuer: &str, subject: &str) -> Vec<u8> {
     [issuer, "\n", subject].concat().into_bytes()
 }
 
-/// Makes a root key. Two who start at the same moment agree on one: it appears under its name whole, and only once.
-fn make(path: &Path, rng: &dyn Rng) -> io::Result<()> {
-    let mut name = [0; 8];
-    rng.fill(&mut name);
-    let aside = path.with_extension(format!("{:016x}", u64::from_be_bytes(name)));
-    let mut root = Zeroizing::new([0; 32]);
-    rng.fill(&mut *root);
-    let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    let made = new.write_all(&*root).and_then(|()| new.sync_all()).and_then(|()| fs::hard_link(&aside, path));
-    fs::remove_file(&aside)?;
-    match made {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+impl Living {
+    fn new(keys: impl IntoIterator<Item = (u32, DataKey)>, now: Timestamp) -> Self {
+        let keys: BTreeMap<_, _> = keys.into_iter().map(|(id, key)| (id, Arc::new(key))).collect();
+        let sealing = newest(&keys, now);
+        Self { keys, sealing }
     }
+}
+
+/// The newest key whose time has come. While the time of none has, as after a clock went back, the oldest serves.
+fn newest(keys: &BTreeMap<u32, Arc<DataKey>>, now: Timestamp) -> u32 {
+    let due = keys.iter().rev().find(|(_, key)| key.active_from <= now);
+    due.or_else(|| keys.first_key_value()).map_or(FIRST, |(id, _)| *id)
+}
+
+/// The root of what grows from a data key. Its name is from the time when the root key itself was the only one.
+fn tree(key: &Zeroizing<[u8; 32]>) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis root key").extract(key.as_slice())
 }
 
 fn derive(root: &hkdf::Prk, label: &[&[u8]]) -> Zeroizing<[u8; 32]> {
@@ -237,8 +294,6 @@ fn derive(root: &hkdf::Prk, label: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use portcullis_base::SeededRng;
 
     use super::*;
@@ -272,31 +327,62 @@ mod tests {
         }
     }
 
-    #[test]
-    fn root_key_may_come_as_text() {
-        let keys = Keys::from_text(&Secret::new(format!("{}\n", STANDARD.encode([7; 32])))).unwrap();
-        assert_eq!(keys.refresh_tokens(), Keys::from_root(&Zeroizing::new([7; 32])).refresh_tokens());
-        for bad in ["", "short", &STANDARD.encode([7; 31])] {
-            assert!(matches!(Keys::from_text(&Secret::new(bad.into())), Err(KeyError::Text)), "{bad}");
-        }
+    fn ring(of: &[(u32, u8, i64)]) -> Vec<(u32, DataKey)> {
+        of.iter()
+            .map(|&(id, byte, from)| (id, DataKey::new(Zeroizing::new([byte; 32]), Timestamp::from_secs(from))))
+            .collect()
     }
 
     // spec: T-44
     #[test]
-    fn root_key_is_made_once_for_its_owner_and_refused_when_others_can_read_it() {
-        let rng = SeededRng::new(2);
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("root.key");
-        let first = Keys::open_or_create(&path, &rng).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let again = Keys::open_or_create(&path, &rng).unwrap();
-        assert_eq!(first.refresh_tokens(), again.refresh_tokens());
+    fn every_living_key_opens_the_newest_seals_and_a_retired_one_does_neither() {
+        let (rng, first) = (SeededRng::new(1), Zeroizing::new([1; 32]));
+        let keys = Keys::new(&first, ring(&[(1, 1, 0)]), Timestamp::from_secs(10));
+        let seed = keys.journal_seed("node");
+        let old = keys.seal(Purpose::Vault, b"ada", b"old", &rng);
+        keys.hold(ring(&[(1, 1, 0), (2, 2, 60)]), Timestamp::from_secs(20));
+        assert_eq!(keys.sealing(), 1, "other nodes may not know the new one yet");
+        keys.turn(Timestamp::from_secs(60));
+        let new = keys.seal(Purpose::Vault, b"ada", b"new", &rng);
+        assert_eq!((keys.sealing(), Keys::number(&old), Keys::number(&new)), (2, 1, 2));
+        assert!(new.starts_with(&Keys::prefix(2)));
+        let open = |sealed: &[u8]| keys.open(Purpose::Vault, b"ada", sealed);
+        assert_eq!((open(&old).as_deref(), open(&new).as_deref()), (Some(&b"old"[..]), Some(&b"new"[..])));
+        keys.hold(ring(&[(2, 2, 60)]), Timestamp::from_secs(70));
+        assert_eq!((open(&old), open(&new).as_deref()), (None, Some(&b"new"[..])));
+        assert_eq!(keys.journal_seed("node"), seed, "grows from the first key for ever");
+        // A number is not a key: one that is swapped in does not help.
+        let mut swapped = old.clone();
+        swapped[..PREFIX].copy_from_slice(&Keys::prefix(2));
+        assert_eq!(open(&swapped), None);
+    }
 
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(Keys::open_or_create(&path, &rng), Err(KeyError::Exposed { mode: 0o640, .. })));
+    #[test]
+    fn values_from_before_keys_had_numbers_open() {
+        let keys = Keys::from_root(&Zeroizing::new([7; 32]));
+        let old = seal_as_before(&Zeroizing::new([7; 32]), Purpose::SigningKey, b"kid", b"plain", [0x11; 12]);
+        assert_eq!(keys.open(Purpose::SigningKey, b"kid", &old).as_deref(), Some(&b"plain"[..]));
+        assert_eq!(Keys::number(&old), FIRST);
+        // One whose nonce happens to look like a number.
+        let nonce = [1, 0, 0, 0, 1, 6, 7, 8, 9, 10, 11, 12];
+        let unlucky = seal_as_before(&Zeroizing::new([7; 32]), Purpose::SigningKey, b"kid", b"plain", nonce);
+        assert_eq!(keys.open(Purpose::SigningKey, b"kid", &unlucky).as_deref(), Some(&b"plain"[..]));
+    }
 
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, b"short").unwrap();
-        assert!(matches!(Keys::open_or_create(&path, &rng), Err(KeyError::Damaged { found: 5, .. })));
+    /// As the release before data keys sealed, written out once more.
+    fn seal_as_before(
+        root: &Zeroizing<[u8; 32]>,
+        purpose: Purpose,
+        owner: &[u8],
+        plain: &[u8],
+        nonce: [u8; 12],
+    ) -> Vec<u8> {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis root key").extract(root.as_slice());
+        let key = derive(&root, &[b"seal ", PURPOSES[purpose as usize].1]);
+        let key = aead::LessSafeKey::new(aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice()).unwrap());
+        let mut body = plain.to_vec();
+        let at = aead::Nonce::assume_unique_for_key(nonce);
+        key.seal_in_place_append_tag(at, aead::Aad::from(owner), &mut body).unwrap();
+        [&nonce[..], &body].concat()
     }
 }
