@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Host, Url};
 
 pub use address::{AddressPolicy, Place, Reach, Refused};
-pub use dial::{CertificatesError, DialError, Dialer, Resolve, Resolving, SystemResolver};
+pub use dial::{Certificates, CertificatesError, DialError, Dialer, Resolve, Resolving, SystemResolver};
 
 /// The whole exchange, from the name to the last byte.
 const TOTAL: Duration = Duration::from_secs(5);
@@ -99,6 +99,11 @@ impl FetchError {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+
+    /// Whether somebody answered, only not with what is asked for: with a redirect, packed, or with too much.
+    pub fn was_answered(&self) -> bool {
+        self.public == UNUSABLE
+    }
 }
 
 impl Fetched {
@@ -133,31 +138,60 @@ impl Outbound {
         self
     }
 
+    /// The same client that may also reach `host` at `port` on a private network: for what a server says of itself, where
+    /// an administrator named that server.
+    ///
+    /// spec: SEC-11, T-28
+    pub fn reaching(mut self, host: &str, port: u16) -> Self {
+        self.policy = Arc::new(AddressPolicy::clone(&self.policy).and(host, port));
+        self
+    }
+
+    /// The same client with the certificates of one server.
+    pub fn with_certificates(mut self, certificates: &Certificates) -> Self {
+        self.dialer = self.dialer.with_certificates(certificates);
+        self
+    }
+
     /// Fetches one thing.
     pub async fn fetch(&self, ask: Ask<'_>) -> Result<Fetched, FetchError> {
-        match tokio::time::timeout(self.total, self.exchange(ask)).await {
+        let limit = ask.limit;
+        self.in_time(async { receive(Box::pin(self.exchange(ask)).await?, limit).await }).await
+    }
+
+    /// Asks, and reads nothing but status and headers of the answer, redirects included. The body of what comes back is
+    /// empty.
+    pub async fn knock(&self, ask: Ask<'_>) -> Result<Fetched, FetchError> {
+        let asked = async {
+            let (head, _) = Box::pin(self.exchange(ask)).await?.into_parts();
+            Ok(Fetched { status: head.status, headers: head.headers, body: Bytes::new() })
+        };
+        self.in_time(asked).await
+    }
+
+    async fn in_time(&self, asked: impl Future<Output = Result<Fetched, FetchError>>) -> Result<Fetched, FetchError> {
+        match tokio::time::timeout(self.total, asked).await {
             Ok(outcome) => outcome,
             Err(_) => Err(FetchError::new(CANNOT, "it took too long")),
         }
     }
 
-    async fn exchange(&self, ask: Ask<'_>) -> Result<Fetched, FetchError> {
+    async fn exchange(&self, ask: Ask<'_>) -> Result<http::Response<Incoming>, FetchError> {
         let target = self.target(ask.url)?;
         let request = request(&target.url, &ask)?;
         let host = target.url.host().expect("checked by `target`");
         let stream = self.dialer.connect(&host, target.port, target.reach).await.map_err(unreachable)?;
-        let response = if target.secure {
+        if target.secure {
             let stream = self.dialer.secure(&host, stream).await.map_err(unreachable)?;
-            speak(stream, request).await?
+            speak(stream, request).await
         } else {
             // spec: SEC-10: plain http leaves this machine for nobody.
             let peer = stream.peer_addr().map_err(|e| FetchError::new(CANNOT, e))?;
             if !peer.ip().is_loopback() {
                 return Err(FetchError::new(NOT_ALLOWED, "plain http beyond this machine"));
             }
-            speak(stream, request).await?
-        };
-        receive(response, ask.limit).await
+            speak(stream, request).await
+        }
     }
 
     fn target(&self, text: &str) -> Result<Target, FetchError> {

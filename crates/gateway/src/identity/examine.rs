@@ -16,50 +16,13 @@ use portcullis_oauth::{
 
 use super::{Provider, github::Github, openid::OpenId, tokens};
 use crate::{
+    check::Check,
     config::{self, BackChannel, ClientAuth, Offline, ProviderKind},
     outbound::Ask,
 };
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// What.
-    pub name: &'static str,
-    /// How it is.
-    pub state: CheckState,
-    /// What was found.
-    pub text: String,
-    /// What to do.
-    pub advice: Option<String>,
-}
-
-/// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckState {
-    /// In order.
-    Good,
-    /// It works, and could be better, or somebody must look.
-    Warning,
-    /// It does not work.
-    Bad,
-}
-
 /// Clocks may be so far apart (T-39).
 const LEEWAY: Duration = Duration::from_mins(1);
-
-impl Check {
-    fn good(name: &'static str, text: impl Into<String>) -> Self {
-        Self { name, state: CheckState::Good, text: text.into(), advice: None }
-    }
-
-    fn warning(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { name, state: CheckState::Warning, text: text.into(), advice: Some(advice.into()) }
-    }
-
-    fn bad(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { name, state: CheckState::Bad, text: text.into(), advice: Some(advice.into()) }
-    }
-}
 
 impl Provider {
     /// Looks at everything that can be looked at without a person.

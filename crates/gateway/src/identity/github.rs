@@ -116,10 +116,11 @@ impl Github {
         }
         let hint = begin.login_hint.map(|hint| ("login", hint));
         let request = AuthorizationRequest {
-            metadata: &self.metadata,
+            endpoint: &self.metadata.authorization_endpoint,
             client_id: &context.settings.client_id,
             redirect_uri: context.redirect_uri,
             scopes: &context.settings.scopes,
+            resource: None,
             state: begin.state,
             nonce: None,
             challenge: begin.challenge,

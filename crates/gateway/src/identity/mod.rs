@@ -20,6 +20,7 @@ mod provider;
 pub mod refresh;
 mod sign_in;
 mod status;
+mod subject;
 mod tokens;
 
 use std::sync::Arc;
@@ -30,11 +31,11 @@ use self::provider::{Context, PATIENCE};
 pub use self::{
     discovery::{Discovery, DiscoveryFailure},
     error::{AgainError, ProviderError, RevokeError, Trouble},
-    examine::{Check, CheckState},
     issuer_keys::{IssuerKeys, IssuerKeysError},
     provider::Provider,
-    sign_in::{Again, Arrived, Begin, Expect, Fresh},
+    sign_in::{Again, Arrived, Begin, Expect, Fresh, FreshTokens},
     status::Status,
+    subject::{Held, SubjectError, SubjectKind, Subjects},
 };
 use crate::{config::Config, outbound::Outbound};
 

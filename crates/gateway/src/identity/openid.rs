@@ -19,7 +19,7 @@ use portcullis_oauth::{
 use serde_json::{Map, Value};
 
 use super::{
-    Again, AgainError, Arrived, Begin, Context, Discovery, Expect, Fresh, IssuerKeys, ProviderError,
+    Again, AgainError, Arrived, Begin, Context, Discovery, Expect, Fresh, FreshTokens, IssuerKeys, ProviderError,
     api::{self, ApiError},
     entra,
     google::Directory,
@@ -56,10 +56,11 @@ impl OpenId {
         }
         let scopes = known_there(&settings.scopes, &metadata);
         let request = AuthorizationRequest {
-            metadata: &metadata,
+            endpoint: &metadata.authorization_endpoint,
             client_id: &settings.client_id,
             redirect_uri: context.redirect_uri,
             scopes: &scopes,
+            resource: None,
             state: begin.state,
             nonce: Some(begin.nonce),
             challenge: begin.challenge,
@@ -117,6 +118,40 @@ impl OpenId {
             Ok((groups, display_name)) => Ok(Again { groups, display_name, refresh: got.refresh_token }),
             Err(error) => Err(AgainError::from(error).keeping(got.refresh_token)),
         }
+    }
+
+    /// Fresh tokens of the person of `subject`, for use elsewhere in their name.
+    pub(super) async fn fresh(
+        &self,
+        context: &Context<'_>,
+        refresh: &Secret,
+        subject: &str,
+        scope: Option<&str>,
+    ) -> Result<FreshTokens, AgainError> {
+        let metadata = self.discovery.metadata().await.map_err(ProviderError::from)?;
+        let wanted = match scope {
+            Some(scope) => Wanted::RefreshFor { token: refresh, scope },
+            None => Wanted::Refresh(refresh),
+        };
+        let got = tokens::ask(context, &metadata, &wanted).await?;
+        let mut fresh = FreshTokens {
+            access: got.access_token.clone(),
+            access_ends: got.expires_in.map(|lifetime| context.clock.now().plus(lifetime)),
+            id_token: None,
+            refresh: got.refresh_token.clone(),
+        };
+        if let Some(raw) = &got.id_token {
+            // spec: T-52: what is used in somebody's name is theirs. A new refresh token is kept whatever comes of it.
+            match self.believe(context, &metadata, raw, &got, None).await {
+                Ok(told) if told.subject == subject => fresh.id_token = Some((raw.clone(), told.expires_at)),
+                Ok(_) => {
+                    let error = ProviderError::gone("the provider answers for somebody else now");
+                    return Err(AgainError::from(error).keeping(got.refresh_token));
+                }
+                Err(error) => return Err(AgainError::from(error).keeping(got.refresh_token)),
+            }
+        }
+        Ok(fresh)
     }
 
     /// What the tokens of a refresh say of the person of `subject`.

@@ -3,15 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_base::{Clock, Secret};
-use portcullis_oauth::relying::{
-    issuer::IssuerRule,
-    logout_token::{self, LogoutToken},
-    profile::Profile,
+use portcullis_oauth::{
+    relying::{
+        issuer::IssuerRule,
+        logout_token::{self, LogoutToken},
+        profile::Profile,
+    },
+    upstream::token::Grant,
 };
 use url::Url;
 
 use super::{
-    Again, AgainError, Arrived, Begin, Discovery, Expect, IssuerKeys, ProviderError, RevokeError, Status, Trouble,
+    Again, AgainError, Arrived, Begin, Discovery, Expect, FreshTokens, IssuerKeys, ProviderError, RevokeError, Status,
+    Trouble,
     github::Github,
     google::Directory,
     openid::{self, OpenId},
@@ -20,7 +24,7 @@ use super::{
 };
 use crate::{
     config::{self, Offline, ProviderKind, PublicUrl, Tenant},
-    outbound::Outbound,
+    outbound::{Fetched, Outbound},
 };
 
 /// One identity provider.
@@ -170,6 +174,37 @@ impl Provider {
             self.notes.problem(self.clock.now(), why);
         }
         told
+    }
+
+    /// Fresh tokens of `subject`, who signed in earlier and left `refresh`, with other scopes than at the sign-in if some are
+    /// named.
+    pub async fn fresh_tokens(
+        &self,
+        refresh: &Secret,
+        subject: &str,
+        scope: Option<&str>,
+    ) -> Result<FreshTokens, AgainError> {
+        match &self.speech {
+            Speech::OpenId(openid) => openid.fresh(&self.context(), refresh, subject, scope).await,
+            Speech::Github(_) => Err(AgainError::unavailable("GitHub gives no tokens for use elsewhere")),
+        }
+    }
+
+    /// Whether it says that it gives assertions for other authorization servers. spec: UP-83
+    pub async fn gives_id_jag(&self) -> Result<bool, ProviderError> {
+        let Some(openid) = self.openid() else { return Ok(false) };
+        Ok(openid.discovery.metadata().await?.gives_id_jag())
+    }
+
+    /// Sends `grant`, with the proof of who we are to it, to its token endpoint or to `place`; what came back, and where from.
+    pub async fn grant(&self, grant: &Grant<'_>, place: Option<&str>) -> Result<(String, Fetched), ProviderError> {
+        let Some(openid) = self.openid() else {
+            return Err(ProviderError::misconfigured("GitHub exchanges no tokens"));
+        };
+        let metadata = openid.discovery.metadata().await?;
+        let place = place.unwrap_or(&metadata.token_endpoint);
+        let fetched = tokens::grant(&self.context(), &metadata, place, grant).await?;
+        Ok((place.to_owned(), fetched))
     }
 
     /// Where a browser is sent to sign out there too, if the provider has such a place.

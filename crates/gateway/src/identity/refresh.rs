@@ -211,21 +211,9 @@ impl Renewal<'_> {
 
     /// The provider does not vouch for them any more. spec: T-53, AS-86
     async fn over(&self, identity: &Identity, why: &str) -> Result<Learned, RenewalError> {
-        let now = self.clock.now();
-        let Identity { issuer, subject, .. } = identity;
-        // They may have signed in anew while the old token was asked with.
-        let current = self.store.identity(issuer, subject).await?;
-        if current.is_none_or(|current| current.signed_in_at != identity.signed_in_at) {
-            return Ok(Learned::Same);
-        }
-        let ended = self.store.end_identity(issuer, subject, RevokedWhy::IdentityEnded, now).await?;
-        self.ended.end_grants(ended.grants.iter().cloned(), now);
-        let event = event(Kind::IdentityEnded, identity, now)
-            .text("why", portcullis_base::printable(why, 300))
-            .number("sessions", ended.sessions as i64)
-            .detail("grants", Value::List(ended.grants.iter().map(ToString::to_string).collect()));
-        self.journal.append(event).await?;
-        Ok(Learned::Ended)
+        let Self { store, journal, ended, clock, .. } = *self;
+        let over = Ending { store, journal, ended, clock }.over(identity, why).await?;
+        Ok(if over { Learned::Ended } else { Learned::Same })
     }
 
     /// Nothing was learned; that ends somebody only after the time in the settings.
@@ -240,6 +228,35 @@ impl Renewal<'_> {
         }
         tracing::warn!(provider.id = provider, error.detail = why, "a sign-in could not be checked again");
         Ok(Learned::Nothing)
+    }
+}
+
+/// What is needed to end what came from somebody's sign-ins.
+#[derive(Clone, Copy)]
+pub(super) struct Ending<'a> {
+    pub(super) store: &'a Store,
+    pub(super) journal: &'a Journal,
+    pub(super) ended: &'a Ended,
+    pub(super) clock: &'a dyn Clock,
+}
+
+impl Ending<'_> {
+    /// Ends it, unless they have signed in anew while the old token was asked with; whether it ended.
+    pub(super) async fn over(&self, identity: &Identity, why: &str) -> Result<bool, RenewalError> {
+        let now = self.clock.now();
+        let Identity { issuer, subject, .. } = identity;
+        let current = self.store.identity(issuer, subject).await?;
+        if current.is_none_or(|current| current.signed_in_at != identity.signed_in_at) {
+            return Ok(false);
+        }
+        let ended = self.store.end_identity(issuer, subject, RevokedWhy::IdentityEnded, now).await?;
+        self.ended.end_grants(ended.grants.iter().cloned(), now);
+        let event = event(Kind::IdentityEnded, identity, now)
+            .text("why", portcullis_base::printable(why, 300))
+            .number("sessions", ended.sessions as i64)
+            .detail("grants", Value::List(ended.grants.iter().map(ToString::to_string).collect()));
+        self.journal.append(event).await?;
+        Ok(true)
     }
 }
 

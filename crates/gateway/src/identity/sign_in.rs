@@ -75,3 +75,16 @@ pub struct Again {
     /// Takes the place of the refresh token that was used.
     pub refresh: Option<Secret>,
 }
+
+/// Tokens of somebody who signed in earlier, for use in their name.
+#[derive(Clone, Debug)]
+pub struct FreshTokens {
+    /// The access token.
+    pub access: Secret,
+    /// When it ends, if the provider says.
+    pub access_ends: Option<Timestamp>,
+    /// The ID token and when it ends; some providers give none without the person.
+    pub id_token: Option<(Secret, Timestamp)>,
+    /// Takes the place of the refresh token that was used.
+    pub refresh: Option<Secret>,
+}

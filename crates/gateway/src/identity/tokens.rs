@@ -2,9 +2,12 @@
 
 use http::StatusCode;
 use portcullis_base::Secret;
-use portcullis_oauth::relying::{
-    discovery::ProviderMetadata,
-    token::{self, ClientProof, ProviderClient, ProviderTokens, Refusal, TokenAnswerError, TokenForm, Wanted},
+use portcullis_oauth::{
+    relying::{
+        discovery::ProviderMetadata,
+        token::{self, ClientProof, ProviderClient, ProviderTokens, Refusal, TokenAnswerError, TokenForm, Wanted},
+    },
+    upstream::token::{self as grants, Grant},
 };
 
 use super::{AgainError, Context, ProviderError};
@@ -69,11 +72,29 @@ async fn send(
     place: &str,
     wanted: &Wanted<'_>,
 ) -> Result<Fetched, TokensError> {
-    let client = ProviderClient { id: &context.settings.client_id, proof: proof(context.settings, metadata) };
-    let form = TokenForm::new(&client, wanted);
-    let ask = Ask::form(place, form.body.reveal().to_owned(), token::MAX_BYTES).authorized(form.authorization);
-    let fetched = context.outbound.fetch(ask).await;
-    fetched.map_err(|error| TokensError::NoAnswer(format!("{place}: {}", error.detail())))
+    post(context, place, TokenForm::new(&client(context, metadata), wanted)).await
+}
+
+/// Asks for tokens that are not those of a sign-in.
+pub(super) async fn grant(
+    context: &Context<'_>,
+    metadata: &ProviderMetadata,
+    place: &str,
+    grant: &Grant<'_>,
+) -> Result<Fetched, TokensError> {
+    post(context, place, grants::form(&client(context, metadata), grant)).await
+}
+
+async fn post(context: &Context<'_>, place: &str, form: TokenForm) -> Result<Fetched, TokensError> {
+    let ask = Ask::form(place, form.body.reveal().to_owned(), token::MAX_BYTES);
+    let fetched = context.outbound.fetch(ask.authorized(form.authorization.clone())).await;
+    let fetched = fetched.map_err(|error| TokensError::NoAnswer(format!("{place}: {}", error.detail())))?;
+    let hushed = form.hushed(&fetched.body).map(Into::into);
+    Ok(Fetched { body: hushed.unwrap_or(fetched.body), ..fetched })
+}
+
+fn client<'a>(context: &'a Context<'_>, metadata: &ProviderMetadata) -> ProviderClient<'a> {
+    ProviderClient { id: &context.settings.client_id, proof: proof(context.settings, metadata) }
 }
 
 /// How we prove who we are: as the settings say, else as the provider offers, Basic first.

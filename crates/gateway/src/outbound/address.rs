@@ -116,6 +116,13 @@ impl AddressPolicy {
         Ok(Self { named })
     }
 
+    /// The same policy that also names `host` at `port`.
+    #[must_use]
+    pub fn and(mut self, host: &str, port: u16) -> Self {
+        self.named.insert((canonical(host), port));
+        self
+    }
+
     /// How far a connection to `host` on `port` may reach.
     pub fn reach(&self, host: &str, port: u16) -> Reach {
         if self.named.contains(&(canonical(host), port)) { Reach::Private } else { Reach::Global }

@@ -3,12 +3,13 @@
 use std::{future::Future, io, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use url::Host;
 
 use super::address::{Reach, Refused};
+use crate::config::{self, Tls};
 
 /// How long one address may take to accept a connection before the next is tried.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -60,7 +61,57 @@ pub struct CertificatesError {
 #[derive(Clone)]
 pub struct Dialer {
     resolver: Arc<dyn Resolve>,
+    roots: Arc<RootCertStore>,
     tls: TlsConnector,
+}
+
+/// Certificates for one server: whom to believe there, and what to show.
+#[derive(Clone, PartialEq)]
+pub struct Certificates {
+    /// Its authority: this one alone is believed. Empty: whoever the dialer believes.
+    authority: Vec<CertificateDer<'static>>,
+    client: Option<Arc<ClientCertificate>>,
+}
+
+#[derive(PartialEq)]
+struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certificates {
+    /// Reads the files that the settings name, and checks that key and certificate belong together.
+    pub fn read(settings: &Tls) -> Result<Self, CertificatesError> {
+        let authority = settings.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        let client = settings.client.as_ref().map(ClientCertificate::read).transpose()?.map(Arc::new);
+        let read = Self { authority, client };
+        let file = settings.client.as_ref().map(|it| it.certificate.display().to_string());
+        let ours = settings.ca_file.as_ref().map(|path| path.display().to_string());
+        let file = file.or(ours).unwrap_or_default();
+        read.tls(&Arc::new(RootCertStore::empty())).map_err(|why| CertificatesError { file, why })?;
+        Ok(read)
+    }
+
+    fn tls(&self, usual: &Arc<RootCertStore>) -> Result<TlsConnector, String> {
+        let mut roots = usual.clone();
+        if !self.authority.is_empty() {
+            let mut own = RootCertStore::empty();
+            for certificate in &self.authority {
+                own.add(certificate.clone()).map_err(|e| e.to_string())?;
+            }
+            roots = Arc::new(own);
+        }
+        connector(roots, self.client.as_deref())
+    }
+}
+
+impl ClientCertificate {
+    fn read(settings: &config::ClientCertificate) -> Result<Self, CertificatesError> {
+        let file = settings.certificate.display().to_string();
+        let key = PrivateKeyDer::from_pem_slice(settings.key.reveal().as_bytes())
+            .map_err(|e| CertificatesError { file, why: format!("its key is not a private key in PEM form: {e}") })?;
+        Ok(Self { chain: certificates(&settings.certificate)?, key })
+    }
 }
 
 impl Dialer {
@@ -70,27 +121,24 @@ impl Dialer {
         let native = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(native.certs);
         for file in extra {
-            let wrong = |why: String| CertificatesError { file: file.display().to_string(), why };
-            let mut found = 0;
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(e.to_string()))? {
-                let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
-                roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
-                found += 1;
-            }
-            if found == 0 {
-                return Err(wrong("there is no certificate in it".into()));
+            for certificate in certificates(file)? {
+                let wrong =
+                    |e: rustls::Error| CertificatesError { file: file.display().to_string(), why: e.to_string() };
+                roots.add(certificate).map_err(wrong)?;
             }
         }
         if roots.is_empty() {
             tracing::warn!("no trusted certificate authorities found on this machine: no https server can be verified");
         }
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the ring provider has the default protocol versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { resolver: Arc::new(SystemResolver), tls: TlsConnector::from(Arc::new(config)) })
+        let roots = Arc::new(roots);
+        let tls = connector(roots.clone(), None).expect("without a certificate of ours nothing can be wrong");
+        Ok(Self { resolver: Arc::new(SystemResolver), roots, tls })
+    }
+
+    /// The same dialer with the certificates of one server.
+    pub fn with_certificates(mut self, certificates: &Certificates) -> Self {
+        self.tls = certificates.tls(&self.roots).expect("it was tried when the certificates were read");
+        self
     }
 
     /// The same dialer with another source of addresses.
@@ -132,4 +180,30 @@ impl Dialer {
         };
         self.tls.connect(name, stream).await.map_err(DialError::Secure)
     }
+}
+
+/// The certificates in a PEM file; there is at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
+    let wrong = |why: String| CertificatesError { file: file.display().to_string(), why };
+    let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match found.map_err(|e| wrong(e.to_string()))? {
+        found if found.is_empty() => Err(wrong("there is no certificate in it".into())),
+        found => Ok(found),
+    }
+}
+
+fn connector(roots: Arc<RootCertStore>, client: Option<&ClientCertificate>) -> Result<TlsConnector, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the ring provider has the default protocol versions")
+        .with_root_certificates(roots);
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let (chain, key) = (client.chain.clone(), client.key.clone_key());
+            builder.with_client_auth_cert(chain, key).map_err(|e| e.to_string())?
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
