@@ -29,7 +29,5 @@ pub(super) fn expose(origins: &Origins, origin: Option<HeaderValue>, response: &
     let out = response.headers_mut();
     out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    if !out.contains_key(header::VARY) {
-        out.insert(header::VARY, HeaderValue::from_static("Origin"));
-    }
+    out.append(header::VARY, HeaderValue::from_static("Origin"));
 }

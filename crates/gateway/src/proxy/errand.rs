@@ -1,31 +1,133 @@
-//! Step five: a permit is used up, and what comes of it is sent.
+//! Step five: a permit is used up, and what comes of it is sent, as the one who calls is known there.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use http::{Request, Response};
 use http_body_util::Full;
+use portcullis_base::Holder;
+use portcullis_mcp::ProtocolError;
 use portcullis_policy::Permit;
 
 use super::turn::Turn;
-use crate::upstream::{AnswerBody, Upstream, UpstreamError};
+use crate::{
+    config::ToolList,
+    connections::{Lack, Presented},
+    upstream::{AnswerBody, Credential, Tools, UpstreamError, Viewer},
+};
 
-/// A permitted call under way: the only thing that sends messages of clients. It may be sent once more only where the
+/// A permitted call under way: the only thing that sends messages of clients. It is sent once more only where the
 /// upstream refused the first without having done anything.
 pub(super) struct Errand<'t> {
-    upstream: &'t Upstream,
+    turn: &'t Turn<'t>,
+    presented: Presented,
+}
+
+/// Why a permitted call has no answer of its upstream.
+pub(super) enum Setback {
+    /// The upstream failed.
+    Upstream(UpstreamError),
+    /// There is nothing to show it for this caller.
+    Lack(Lack),
+    /// The caller was asked to connect, and would not.
+    Declined,
+    /// The upstream opens no session for that of the client.
+    NoSession,
+    /// The request does not agree with itself, or its caller has lost their access.
+    Wrong(ProtocolError),
+}
+
+impl From<UpstreamError> for Setback {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+impl From<Lack> for Setback {
+    fn from(lack: Lack) -> Self {
+        Self::Lack(lack)
+    }
 }
 
 impl<'t> Errand<'t> {
     /// Uses up `permit`.
-    pub(super) fn new(turn: &'t Turn<'_>, permit: Permit) -> Result<Self, UpstreamError> {
+    pub(super) fn new(turn: &'t Turn<'t>, permit: Permit) -> Result<Self, UpstreamError> {
         if permit.server() != &turn.server.name {
             return Err(UpstreamError::Unusable("the permit is for another server"));
         }
         drop(permit);
-        Ok(Self { upstream: &turn.upstream })
+        Ok(Self { turn, presented: Presented::none() })
     }
 
-    /// Sends the call.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, UpstreamError> {
-        self.upstream.send(request).await
+    /// Takes what the caller has at the upstream.
+    pub(super) async fn equip(&mut self) -> Result<(), Lack> {
+        self.presented = self.turn.credential().await?;
+        self.turn.freshen(&self.presented.credential);
+        Ok(())
     }
+
+    /// Sends what `build` makes.
+    // spec: UP-45: "refresh once and retry once", UP-46
+    pub(super) async fn send(
+        &mut self,
+        build: impl Fn() -> Result<Request<Full<bytes::Bytes>>, UpstreamError>,
+    ) -> Result<Response<AnswerBody>, Setback> {
+        match self.turn.upstream.send(build()?, &self.presented.credential).await {
+            Err(error) => {
+                self.equip_again(error).await?;
+                match self.turn.upstream.send(build()?, &self.presented.credential).await {
+                    Err(error) => Err(self.equip_again(error).await.err().unwrap_or_else(refused_twice)),
+                    Ok(response) => Ok(response),
+                }
+            }
+            Ok(response) => Ok(response),
+        }
+    }
+
+    /// What the upstream's tools want as headers.
+    pub(super) async fn tools(&mut self) -> Option<Arc<Tools>> {
+        let error = match self.turn.upstream.tools(&self.presented.credential, &self.viewer()).await {
+            Ok(tools) => return Some(tools),
+            Err(error) => error,
+        };
+        // The call itself will tell what is wrong with the upstream, or with what it was shown.
+        tracing::warn!(server.name = %self.turn.server.name, %error, "tools could not be listed");
+        None
+    }
+
+    /// Forgets what the upstream's tools want.
+    pub(super) fn forget_tools(&self) {
+        self.turn.upstream.forget_tools(&self.viewer());
+    }
+
+    /// What the upstream is shown.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.presented.credential
+    }
+
+    /// Whose the answers are; `None` if they are everybody's.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        self.presented.credential.holder()
+    }
+
+    // spec: T-50: "cache key includes tenant, user, grant scope and upstream credential version unless the catalog marks
+    // the list public"
+    fn viewer(&self) -> Viewer {
+        match self.turn.server.tools {
+            ToolList::Public => None,
+            ToolList::Personal => self.holder().map(|holder| (holder.clone(), self.presented.version())),
+        }
+    }
+
+    /// After a refusal: something else to show.
+    async fn equip_again(&mut self, error: UpstreamError) -> Result<(), Setback> {
+        let UpstreamError::Credentials { status, challenges } = error else { return Err(error.into()) };
+        let Turn { parts, server, .. } = self.turn;
+        let whom = self.turn.whom();
+        self.presented = parts.connections.refused(server, &whom, &self.presented, status, &challenges).await?;
+        Ok(())
+    }
+}
+
+fn refused_twice() -> Setback {
+    UpstreamError::Credentials { status: 401, challenges: Vec::new() }.into()
 }

@@ -4,101 +4,37 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, Method as HttpMethod, Response, StatusCode};
 use portcullis_audit::Outcome;
 use portcullis_mcp::{
-    Headers, Id, Message, Method, Version,
+    Era, Headers, Id, Message, Method, ProtocolError, Version,
     headers::{self as wire, Field},
-    message::{self, Call},
+    message::Call,
     method::Effect,
-    scan,
 };
-use portcullis_policy::{Permit, Target};
+use portcullis_policy::Target;
 
 use super::{
     answer::{self, Answer},
     cancel::Cancel,
     decide::Deed,
-    errand::Errand,
+    errand::{Errand, Setback},
+    here::Wanting,
+    late::Joined,
     record::Record,
     refusal::Refusal,
     restore::Restorer,
-    rewrite::rewrite,
     session::{Hears, Session},
     sieve::Sieve,
     speech::{Legacy, Speech, Words},
-    turn::{Form, Turn, deed, form, session_of, set},
+    turn::{Form, Turn, deed, form},
 };
-use crate::upstream::{AnswerBody, UpstreamError, answer_in, whole};
+use crate::{
+    connections::Lack,
+    upstream::{AnswerBody, Repeatable, UpstreamError, answer_in},
+};
 
 impl Turn<'_> {
-    /// Opens a session.
-    // spec: TR-22, TR-80, TR-81
-    pub(super) async fn initialize(&self, call: &Call<'_>, version: Version) -> Result<Response<Answer>, Refusal> {
-        let Some(id) = call.id else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
-        let (permit, mut record) = self.decide(&deed(call, Method::Initialize)).await?;
-        let asked = call.params.and_then(|params| scan::member(params, "protocolVersion"));
-        let wanted = format!("\"{version}\"");
-        let body = match asked {
-            Some(asked) if asked != wanted => rewrite(call.raw, &mut [(asked, &wanted)]),
-            _ => Some(Bytes::copy_from_slice(call.raw.as_bytes())),
-        };
-        let Some(body) = body else {
-            return Err(self.failed(
-                &UpstreamError::Unusable("the message could not be rebuilt"),
-                call.id,
-                &mut record,
-            ));
-        };
-        let opened = self.opened(self.forward(permit, self.post(body)).await, id).await;
-        let (status, bytes, session) = opened.map_err(|error| self.failed(&error, call.id, &mut record))?;
-        let mut restorer = Restorer::new(id.to_json(), id.to_json());
-        let mut out = BytesMut::with_capacity(bytes.len());
-        restorer.feed(&bytes, &mut out);
-        let seen = restorer.seen();
-        if !(seen.result && status == StatusCode::OK) {
-            return self.whole(status, out.freeze(), seen, id, record);
-        }
-        let session = negotiated(&bytes)
-            .ok_or("a revision that is not served here")
-            .and_then(|version| {
-                let terms = (version, hears(call, version));
-                Session::open(self.parts, self.caller, &self.server.name, session.as_deref(), terms)
-                    .map_err(|_| "a session id that cannot be carried")
-            })
-            .and_then(|id| HeaderValue::try_from(id).map_err(|_| "a session id that cannot be carried"));
-        match session {
-            Ok(session) => {
-                let mut response = self.whole(status, out.freeze(), seen, id, record)?;
-                set(response.headers_mut(), wire::SESSION_ID, session);
-                Ok(response)
-            }
-            // spec: TR-136
-            Err(why) => Err(self.failed(&UpstreamError::Unusable(why), call.id, &mut record)),
-        }
-    }
-
-    /// The answer to `initialize`, whichever way it comes: the session id has to go out before it.
-    async fn opened(
-        &self,
-        response: Result<Response<AnswerBody>, UpstreamError>,
-        id: Id<'_>,
-    ) -> Result<(StatusCode, Vec<u8>, Option<Vec<u8>>), UpstreamError> {
-        let (head, body) = response?.into_parts();
-        let session = session_of(&head.headers).map(|value| value.as_bytes().to_vec());
-        let read = async {
-            match form(&head.headers) {
-                Form::Json => whole(body).await,
-                Form::Events => answer_in(body, Some(id.to_json())).await,
-                Form::Nothing => Err(UpstreamError::Unusable("neither JSON nor events")),
-            }
-        };
-        let limit = self.upstream.limits().head;
-        let bytes = tokio::time::timeout(limit, read).await.unwrap_or(Err(UpstreamError::Late))?;
-        Ok((head.status, bytes, session))
-    }
-
     /// Serves a message within a session.
     pub(super) async fn within(
         &self,
@@ -120,6 +56,8 @@ impl Turn<'_> {
             Message::Request(call) => self.session_request(&session, call).await,
             Message::Notification(call) => {
                 match wire::admit(call, session.version)? {
+                    // spec: TR-133: a session of ours was told already, when the upstream's was opened.
+                    Some(Method::Initialized) if session.late.is_some() => Ok(answer::empty(StatusCode::ACCEPTED)),
                     Some(method) => self.one_way(&session, &deed(call, method)).await,
                     // A notification that the revision does not define is accepted and goes nowhere.
                     None => Ok(answer::empty(StatusCode::ACCEPTED)),
@@ -137,18 +75,22 @@ impl Turn<'_> {
         let method = wire::admit(call, session.version)?;
         let (Some(method), Some(id)) = (method, call.id) else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
         let (permit, mut record) = self.decide(&Deed { hears: session.hears, ..deed(call, method) }).await?;
-        let mut request = self.post(Bytes::copy_from_slice(call.raw.as_bytes()));
-        join(request.headers_mut(), session);
-        let response = match self.forward(permit, request).await {
-            Ok(response) => response,
-            Err(error) => {
+        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let (response, joined) = match self.exchanged(session, call, method, &mut errand).await {
+            Ok(Some(exchanged)) => exchanged,
+            Ok(None) => return Ok(self.nothing(&wanting(session, call, method, id), record)),
+            Err(Setback::Lack(lack)) => return self.without(&lack, &wanting(session, call, method, id), record).await,
+            Err(setback) => {
                 // spec: TR-14: "on expiry cancel upstream in the era's way"
-                if matches!(error, UpstreamError::Late) {
-                    self.cancel(session, id).tell();
+                if let Setback::Upstream(UpstreamError::Late) = &setback
+                    && let Some(joined) = self.open_side(session)
+                {
+                    self.cancel(&joined, &errand, id).tell();
                 }
-                return Err(self.failed(&error, call.id, &mut record));
+                return Err(self.set_back(setback, call.id, &mut record));
             }
         };
+        let sieve = self.sieve(method, call.params, &errand);
         let (head, body) = response.into_parts();
         match form(&head.headers) {
             // spec: TR-84: the upstream has lost its session, and so this one is lost.
@@ -158,14 +100,15 @@ impl Turn<'_> {
             }
             Form::Json => {
                 let restorer = Restorer::new(id.to_json(), id.to_json());
-                self.document(head.status, body, restorer, self.sieve(method), id, record).await
+                self.document(head.status, body, restorer, sieve, id, record).await
             }
             Form::Events if head.status == StatusCode::OK && self.accepts.events => {
-                let speech = self.speech(session, Some(id), Resumes::No);
-                Ok(self.events(body, Speech::new(Words::Legacy(speech), self.sieve(method)), record))
+                let cancel = self.cancel(&joined, &errand, id);
+                let speech = Legacy { awaited: Some(id.to_owned()), cancel: Some(cancel), ..self.speech(session) };
+                Ok(self.events(body, Speech::new(Words::Legacy(speech), sieve), record))
             }
             Form::Events if head.status == StatusCode::OK && self.accepts.json => {
-                self.gathered(body, method, id, record).await
+                self.gathered(body, sieve, id, record).await
             }
             Form::Events => {
                 record.end(Outcome::Failure, Some("the client reads no streams"));
@@ -179,7 +122,7 @@ impl Turn<'_> {
     async fn gathered(
         &self,
         body: AnswerBody,
-        method: Method,
+        sieve: Option<Sieve>,
         id: Id<'_>,
         mut record: Record,
     ) -> Result<Response<Answer>, Refusal> {
@@ -189,91 +132,96 @@ impl Turn<'_> {
                 let mut restorer = Restorer::new(id.to_json(), id.to_json());
                 let mut out = BytesMut::with_capacity(message.len());
                 restorer.feed(&message, &mut out);
-                let bytes = Sieve::apply(self.sieve(method).as_ref(), out.freeze());
+                let bytes = Sieve::apply(sieve.as_ref(), out.freeze());
                 self.whole(StatusCode::OK, bytes, restorer.seen(), id, record)
             }
             Err(error) => Err(self.failed(&error, Some(id), &mut record)),
         }
     }
 
-    /// How the upstream is told that the call `id` is given up.
-    fn cancel(&self, session: &Session, id: Id<'_>) -> Cancel {
-        let mut headers = HeaderMap::new();
-        join(&mut headers, session);
-        Cancel::new(self.upstream.clone(), headers, id.to_json())
+    /// A request put to the upstream within its session; `None` if the upstream is known not to have what it is about.
+    async fn exchanged<'s>(
+        &self,
+        session: &'s Session,
+        call: &Call<'_>,
+        method: Method,
+        errand: &mut Errand<'_>,
+    ) -> Result<Option<(Response<AnswerBody>, Joined<'s>)>, Setback> {
+        errand.equip().await?;
+        let raw = Bytes::copy_from_slice(call.raw.as_bytes());
+        let built = |joined: &Joined<'_>| {
+            let mut request = self.post(raw.clone());
+            if method.effect() == Effect::Read {
+                request.extensions_mut().insert(Repeatable);
+            }
+            joined.write(request.headers_mut());
+            Ok(request)
+        };
+        let joined = self.joined(session, errand).await?;
+        if joined.lacks(method) {
+            return Ok(None);
+        }
+        let response = errand.send(|| built(&joined)).await?;
+        if session.late.is_none() || response.status() != StatusCode::NOT_FOUND {
+            return Ok(Some((response, joined)));
+        }
+        // Its place among those under way is for the next.
+        drop(response);
+        self.local.late.forget(&session.id);
+        let joined = self.joined(session, errand).await?;
+        Ok(Some((errand.send(|| built(&joined)).await?, joined)))
     }
 
-    /// A permitted request on its way.
-    async fn forward(
-        &self,
-        permit: Permit,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<AnswerBody>, UpstreamError> {
-        Errand::new(self, permit)?.send(request).await
+    /// How the upstream is told that the call `id` is given up.
+    fn cancel(&self, joined: &Joined<'_>, errand: &Errand<'_>, id: Id<'_>) -> Cancel {
+        let mut headers = HeaderMap::new();
+        joined.write(&mut headers);
+        Cancel::new(self.upstream.clone(), headers, errand.credential().clone(), id.to_json())
+    }
+
+    /// Something that is over, without an answer that is the client's.
+    pub(super) fn set_back(&self, setback: Setback, id: Option<Id<'_>>, record: &mut Record) -> Refusal {
+        let text = match setback {
+            Setback::Upstream(error) => return self.failed(&error, id, record),
+            Setback::NoSession => {
+                record.end(Outcome::Failure, Some("the upstream opens no session"));
+                return Refusal::no_session();
+            }
+            Setback::Wrong(error) => return error.into(),
+            Setback::Lack(Lack::Refused(text) | Lack::Unavailable(text)) => text,
+            Setback::Lack(Lack::Connect(_)) | Setback::Declined => "The caller has not connected.".to_owned(),
+        };
+        record.end(Outcome::Failure, Some("there is nothing to show the upstream for the caller"));
+        ProtocolError::internal(if id.is_some() { 200 } else { 502 }, text).with_id(id).into()
     }
 
     /// A notification or a response: sent on, answered with nothing.
     // spec: TR-6
     async fn one_way(&self, session: &Session, deed: &Deed<'_>) -> Result<Response<Answer>, Refusal> {
         let (permit, mut record) = self.decide(deed).await?;
-        let mut request = self.post(Bytes::copy_from_slice(deed.raw));
-        join(request.headers_mut(), session);
-        match self.forward(permit, request).await {
+        // What there is no session for, nobody waits for.
+        let Some(joined) = self.open_side(session) else { return Ok(answer::empty(StatusCode::ACCEPTED)) };
+        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let raw = Bytes::copy_from_slice(deed.raw);
+        let sent = async {
+            errand.equip().await?;
+            let built = || {
+                let mut request = self.post(raw.clone());
+                joined.write(request.headers_mut());
+                Ok(request)
+            };
+            errand.send(built).await
+        };
+        match sent.await {
             Ok(response) if response.status().is_success() => Ok(answer::empty(StatusCode::ACCEPTED)),
-            Ok(response) if response.status() == StatusCode::NOT_FOUND => Err(Refusal::no_session()),
-            Ok(response) if response.status().is_client_error() => Err(Refusal::status(StatusCode::BAD_REQUEST)),
-            Ok(response) => Err(self.failed(&useless(response.status()), None, &mut record)),
-            Err(error) => Err(self.failed(&error, None, &mut record)),
-        }
-    }
-
-    /// A GET: the stream of what the upstream says unasked, or the rest of a stream that broke.
-    // spec: TR-88
-    pub(super) async fn listen(&self, headers: &Headers<'_>) -> Result<Response<Answer>, Refusal> {
-        let session = self.session_of_request(headers)?;
-        if !self.accepts.events {
-            return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
-        }
-        let last = match headers.last_event {
-            Field::Absent => None,
-            Field::Repeated => return Err(Refusal::status(StatusCode::BAD_REQUEST)),
-            // spec: T-48, SEC-22: an event id of another session is dropped, and with it the wish to resume.
-            Field::One(value) => std::str::from_utf8(value).ok().map(str::to_owned),
-        };
-        let mark = session.mark(self.parts);
-        let last = last.as_deref().and_then(|last| mark.strip(last)).and_then(|last| HeaderValue::try_from(last).ok());
-        let (permit, mut record) = self.decide(&Deed { ends: true, ..bare("GET") }).await?;
-        let mut request = self.upstream.request(HttpMethod::GET, Bytes::new());
-        let out = request.headers_mut();
-        out.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let resumes = if last.is_some() { Resumes::Yes } else { Resumes::No };
-        if let Some(last) = last {
-            set(out, wire::LAST_EVENT_ID, last);
-        }
-        join(out, &session);
-        let response = match self.forward(permit, request).await {
-            Ok(response) => response,
-            Err(error) => return Err(self.failed(&error, None, &mut record)),
-        };
-        let (head, body) = response.into_parts();
-        match (head.status, form(&head.headers)) {
-            (StatusCode::OK, Form::Events) => {
-                let speech = self.speech(&session, None, resumes);
-                Ok(self.events(body, Speech::new(Words::Legacy(speech), None), record))
-            }
-            (StatusCode::METHOD_NOT_ALLOWED, _) => {
-                record.end(Outcome::Success, Some("the upstream has no such stream"));
-                Err(Refusal::method("POST, DELETE"))
-            }
-            (StatusCode::NOT_FOUND, _) => {
-                record.end(Outcome::Failure, Some("the upstream's session has ended"));
+            Ok(response) if response.status() == StatusCode::NOT_FOUND && session.late.is_none() => {
                 Err(Refusal::no_session())
             }
-            (status, _) if status.is_client_error() => {
-                record.end(Outcome::Failure, Some("the upstream refused the stream"));
-                Err(Refusal::status(if status == StatusCode::CONFLICT { status } else { StatusCode::BAD_REQUEST }))
-            }
-            (status, _) => Err(self.failed(&useless(status), None, &mut record)),
+            Ok(response) if response.status() == StatusCode::NOT_FOUND => Ok(answer::empty(StatusCode::ACCEPTED)),
+            Ok(response) if response.status().is_client_error() => Err(Refusal::status(StatusCode::BAD_REQUEST)),
+            Ok(response) => Err(self.failed(&useless(response.status()), None, &mut record)),
+            Err(Setback::Upstream(error)) => Err(self.failed(&error, None, &mut record)),
+            Err(_) => Ok(answer::empty(StatusCode::ACCEPTED)),
         }
     }
 
@@ -284,22 +232,35 @@ impl Turn<'_> {
         let (permit, mut record) = self.decide(&Deed { ends: true, ..bare("DELETE") }).await?;
         self.parts.ended.end_session(session.id.clone(), session.until());
         (self.parts.session_closed)(session.id.clone(), session.until());
-        let mut request = self.upstream.request(HttpMethod::DELETE, Bytes::new());
-        join(request.headers_mut(), &session);
+        self.local.elicited.take(&session.id);
+        let Some(joined) = self.open_side(&session) else {
+            record.end(Outcome::Success, None);
+            return Ok(answer::empty(StatusCode::NO_CONTENT));
+        };
+        self.local.late.forget(&session.id);
+        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let closed = async {
+            errand.equip().await?;
+            let built = || {
+                let mut request = self.request(HttpMethod::DELETE, Bytes::new());
+                joined.write(request.headers_mut());
+                Ok(request)
+            };
+            errand.send(built).await
+        };
         // Whether the upstream knows how to end sessions or not: this one is over.
-        let outcome = match self.forward(permit, request).await {
-            Ok(_) => Outcome::Success,
-            Err(error) => {
-                tracing::info!(server.name = %self.server.name, %error, "the upstream's session could not be ended");
-                Outcome::Failure
-            }
+        let outcome = if closed.await.is_ok() {
+            Outcome::Success
+        } else {
+            tracing::info!(server.name = %self.server.name, "the upstream's session could not be ended");
+            Outcome::Failure
         };
         record.end(outcome, None);
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
 
     // spec: TR-83, TR-84: absent 400, unknown 404
-    fn session_of_request(&self, headers: &Headers<'_>) -> Result<Session, Refusal> {
+    pub(super) fn session_of_request(&self, headers: &Headers<'_>) -> Result<Session, Refusal> {
         match headers.session {
             Field::One(presented) if !presented.is_empty() => self.resume(presented),
             _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
@@ -310,11 +271,11 @@ impl Turn<'_> {
         Session::resume(self.parts, self.caller, &self.server.name, presented).ok_or_else(Refusal::no_session)
     }
 
-    fn speech(&self, session: &Session, awaited: Option<Id<'_>>, resumes: Resumes) -> Legacy {
+    pub(super) fn speech(&self, session: &Session) -> Legacy {
         Legacy {
-            awaited: awaited.map(|id| id.to_owned()),
-            cancel: awaited.map(|id| self.cancel(session, id)),
-            resumes: resumes == Resumes::Yes,
+            awaited: None,
+            cancel: None,
+            resumes: false,
             mark: session.mark(self.parts),
             resumable: false,
             failure: UpstreamError::Unusable("").public(&self.server.name),
@@ -322,14 +283,13 @@ impl Turn<'_> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Resumes {
-    Yes,
-    No,
+fn wanting<'a>(session: &'a Session, call: &'a Call<'_>, method: Method, id: Id<'a>) -> Wanting<'a> {
+    let (era, hears, params) = (Era::Legacy, session.hears, call.params);
+    Wanting { method, id, era, hears, params, session: Some(session), sealer: None }
 }
 
 /// A deed without bytes of its own.
-fn bare(method: &'static str) -> Deed<'static> {
+pub(super) fn bare(method: &'static str) -> Deed<'static> {
     Deed {
         method: Cow::Borrowed(method),
         target: Target::None,
@@ -342,37 +302,7 @@ fn bare(method: &'static str) -> Deed<'static> {
     }
 }
 
-/// What a client can do for its person: it says so when it opens a session. The error that asks for a page is for clients
-/// of the revision that has it, and of those for the ones that declared `elicitation.url`.
-fn hears(call: &Call<'_>, version: Version) -> Hears {
-    let declared = || {
-        let capabilities = scan::member(call.params?, "capabilities")?;
-        scan::member(scan::member(capabilities, "elicitation")?, "url")
-    };
-    if version == Version::V2025_11_25 && declared().is_some() { Hears::Link } else { Hears::Text }
-}
-
-/// The headers of a request within an upstream's session: its own id, and the negotiated revision.
-// spec: TR-133: "Mcp-Session-Id and (2025-06-18 on) the negotiated MCP-Protocol-Version on every request"
-fn join(headers: &mut HeaderMap, session: &Session) {
-    if let Some(id) = session.upstream.as_deref().and_then(|id| HeaderValue::try_from(id).ok()) {
-        set(headers, wire::SESSION_ID, id);
-    }
-    if session.version >= Version::V2025_06_18 {
-        set(headers, wire::PROTOCOL_VERSION, HeaderValue::from_static(session.version.as_str()));
-    }
-}
-
-/// The revision that the upstream answered with, if sessions of it are served here.
-fn negotiated(bytes: &[u8]) -> Option<Version> {
-    let message = message::message(std::str::from_utf8(bytes).ok()?.trim()).ok()?;
-    let Message::Response(response) = message else { return None };
-    let message::Outcome::Result(result) = response.outcome else { return None };
-    let version = Version::parse(&scan::string(scan::member(result, "protocolVersion")?)?)?;
-    (Version::SERVED.contains(&version) && version <= Version::NEWEST_LEGACY).then_some(version)
-}
-
-fn useless(status: StatusCode) -> UpstreamError {
+pub(super) fn useless(status: StatusCode) -> UpstreamError {
     if status.is_server_error() {
         UpstreamError::Failed(status.as_u16())
     } else {

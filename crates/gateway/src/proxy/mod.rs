@@ -2,8 +2,8 @@
 //! receive, prove, route, decide, forward, record.
 //!
 //! The order in which a request is refused is RS-23's: `Host` and `Origin` (the listener asks [`crate::origin`] for every
-//! route), then the token, then body and headers, then scope and rules. Nothing here reads a database, and no header of a
-//! client has a way into a request to an upstream.
+//! route), then the token, then body and headers, then scope and rules. No call that has what it needs in
+//! memory reads a database, and no header of a client has a way into a request to an upstream unless the settings name it.
 
 mod answer;
 mod cancel;
@@ -11,33 +11,43 @@ mod cors;
 mod crowd;
 mod decide;
 mod document;
+mod elicited;
 mod errand;
+mod here;
+mod inbound;
+mod late;
 mod legacy;
+mod listen;
 mod modern;
+mod notices;
+mod opening;
 mod parts;
 mod prove;
 mod receive;
 mod record;
 mod refusal;
 mod relay;
+mod remembered;
 mod renewal;
 mod restore;
+mod resumed;
 mod rewrite;
 mod session;
 mod sieve;
 mod speech;
 mod state;
 mod stay;
+mod told;
 mod turn;
 
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use portcullis_base::ServerName;
 use portcullis_mcp::{
-    Class, Era, Headers, Message, ProtocolError, Version,
+    Class, Headers, Message, ProtocolError,
     headers::classify,
     message::{self, parse},
 };
@@ -49,15 +59,18 @@ pub use relay::StreamLimits;
 use self::{
     crowd::Crowd,
     decide::Calls,
+    elicited::Elicited,
+    inbound::Inbound,
+    late::LateSessions,
     prove::{Proving, Resource, Tokens},
     receive::Accepts,
     refusal::Refusal,
+    remembered::Remembered,
     turn::Turn,
 };
 use crate::{
     caller::Caller,
     snapshot::{Server, Snapshot},
-    upstream::{DiscoverError, UpstreamError},
 };
 
 /// The data path, ready to serve.
@@ -66,6 +79,14 @@ pub struct Proxy {
     tokens: Tokens,
     calls: Calls,
     crowd: Arc<Crowd>,
+    local: Arc<Local>,
+}
+
+/// What this node keeps for its callers. Whatever is lost of it is made anew, or asked for again.
+struct Local {
+    remembered: Arc<Remembered>,
+    late: LateSessions,
+    elicited: Elicited,
 }
 
 impl Proxy {
@@ -74,7 +95,9 @@ impl Proxy {
         let tokens = Tokens::new(parts.settings.tokens);
         let crowd = Crowd::new(parts.settings.calls_per_person);
         let calls = Calls::new(&*parts.rng);
-        Self { parts, tokens, calls, crowd }
+        let remembered = Arc::new(Remembered::new(parts.store.clone(), parts.clock.clone()));
+        let local = Arc::new(Local { remembered, late: LateSessions::new(), elicited: Elicited::new() });
+        Self { parts, tokens, calls, crowd, local }
     }
 
     /// Serves one request to `/mcp/{name}` from a client at `address`.
@@ -84,6 +107,7 @@ impl Proxy {
     {
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = self.answer(request, address).await.unwrap_or_else(Refusal::into_response);
+        private(response.headers_mut());
         cors::expose(&self.parts.settings.origins, origin, &mut response);
         response
     }
@@ -115,6 +139,8 @@ impl Proxy {
             server,
             upstream,
             accepts,
+            inbound: Inbound::of(&head.headers),
+            local: &self.local,
             address,
         };
         // receive, decide, forward, record
@@ -157,43 +183,42 @@ impl Turn<'_> {
             // spec: T-59, TR-69, TR-97: "arrays => 400 -32600"
             message::Body::Batch(_) => return Err(ProtocolError::invalid_request("Batches are not served.").into()),
         };
-        let id = match &message {
+        match self.inbound.cleaned(&message)? {
+            None => self.serve_message(headers, &message).await,
+            Some(cleaned) => self.serve_message(headers, &message::message(text_of(&cleaned)?)?).await,
+        }
+    }
+
+    async fn serve_message(&self, headers: &HeaderMap, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
+        let id = match message {
             Message::Request(call) => call.id,
             Message::Notification(_) | Message::Response(_) => None,
         };
         let versions = self.versions().await.map_err(|error| self.unavailable(&error, id))?;
         let headers = collect(headers);
-        match (classify(&headers, &message, &versions)?, &message) {
-            (Class::Modern { version, method }, _) => self.modern(&headers, &message, version, method).await,
+        match (classify(&headers, message, &versions)?, message) {
+            (Class::Modern { version, method }, _) => self.modern(&headers, message, version, method).await,
             (Class::Initialize { version }, Message::Request(call)) => self.initialize(call, version).await,
-            (Class::Session { session, header }, _) => self.within(session, header, &message).await,
+            (Class::Session { session, header }, _) => self.within(session, header, message).await,
             (Class::Initialize { .. }, _) => Err(ProtocolError::invalid_request("initialize is a request").into()),
         }
-    }
-
-    /// The revisions that this endpoint serves: those of its upstream.
-    async fn versions(&self) -> Result<Arc<[Version]>, UpstreamError> {
-        self.upstream.versions().await.map_err(|error| {
-            tracing::warn!(server.name = %self.server.name, %error, "upstream not discovered");
-            match error {
-                DiscoverError::Upstream(error) => error,
-                DiscoverError::Unavailable(status) => UpstreamError::Failed(status),
-                DiscoverError::NotMcp(_) | DiscoverError::Version(_) => UpstreamError::Unusable("not an MCP server"),
-            }
-        })
-    }
-
-    // spec: TR-29: without sessions "GET and DELETE give 405 with Allow: POST"
-    async fn sessions_are_served(&self) -> Result<(), Refusal> {
-        let versions = self.versions().await.map_err(|error| self.unavailable(&error, None))?;
-        let legacy = versions.iter().any(|version| version.era() == Era::Legacy);
-        if legacy { Ok(()) } else { Err(Refusal::method("POST")) }
     }
 }
 
 /// The server that `/mcp/{name}` names.
 fn endpoint(path: &str) -> Option<ServerName> {
     ServerName::parse(path.strip_prefix("/mcp/")?).ok()
+}
+
+fn text_of(cleaned: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(cleaned).map_err(|_| Refusal::status(StatusCode::BAD_REQUEST))
+}
+
+/// Nothing that a token was needed for is kept by anybody on its way, or shown to another token.
+// spec: T-50: "Cache-Control: no-store on authenticated HTTP, Vary: Authorization"
+fn private(headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("Authorization"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 fn collect(headers: &HeaderMap) -> Headers<'_> {

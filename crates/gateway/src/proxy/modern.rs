@@ -1,30 +1,32 @@
 //! Requests of 2026-07-28: each stands alone. Checked, given an id of ours, sent with headers made from its body.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use portcullis_audit::Outcome;
 use portcullis_mcp::{
-    Headers, Id, Message, Method, ProtocolError, Version, headers as wire,
-    message::{Call, HEADER_MISMATCH, UNSUPPORTED_VERSION, peek_response},
+    Era, Headers, Id, Message, Method, ProtocolError, Version, headers as wire,
+    message::{self, Call, HEADER_MISMATCH, UNSUPPORTED_VERSION, peek_response},
+    method::Effect,
     tool::Annotation,
 };
 
 use super::{
     answer::{self, Answer},
-    errand::Errand,
+    errand::{Errand, Setback},
+    here::Wanting,
     record::Record,
     refusal::Refusal,
     restore::Restorer,
+    resumed::{Resumed, unanswered},
     rewrite::rewrite,
     sieve::Sieve,
     speech::{Modern, Speech, Words},
-    state::Sealer,
+    state::{Sealer, State},
+    told::{Reply, hears_modern},
     turn::{Form, Turn, deed, form},
 };
-use crate::upstream::{AnswerBody, Tools, UpstreamError, answer_in, whole};
+use crate::upstream::{AnswerBody, Repeatable, Tools, UpstreamError, answer_in, whole};
 
 /// A request on its way out: what every attempt to send it has in common.
 struct Outgoing<'a> {
@@ -34,6 +36,8 @@ struct Outgoing<'a> {
     method: Method,
     /// The upstream's own state, if this takes up an unfinished request.
     state: Option<String>,
+    /// What became of our own wish that the caller connect, if it takes up a request that had to wait for that.
+    resumed: Option<Resumed>,
 }
 
 /// What an upstream made of a request that was sent with the id `.1`.
@@ -56,8 +60,14 @@ impl Turn<'_> {
         match (message, method) {
             (Message::Request(call), Some(method)) => {
                 let id = call.id.ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
-                let state = self.state(call, method)?;
-                self.modern_request(headers, &Outgoing { call, id, version, method, state }).await
+                match self.state(call, method)? {
+                    Some(State::Ours(than)) => self.resumed(headers, call, (version, method), than).await,
+                    state => {
+                        let state = state.and_then(State::theirs);
+                        let out = Outgoing { call, id, version, method, state, resumed: None };
+                        self.modern_request(headers, &out).await
+                    }
+                }
             }
             (Message::Notification(call), Some(method)) => self.modern_notification(call, version, method).await,
             // A notification that the revision does not define is accepted and goes nowhere.
@@ -65,26 +75,85 @@ impl Turn<'_> {
         }
     }
 
+    /// A request that waited for its caller to connect. What was between them and us stays here.
+    // spec: BR-61: "if the upstream sent none, the gateway may still send its own, and sends none upstream"
+    async fn resumed(
+        &self,
+        headers: &Headers<'_>,
+        call: &Call<'_>,
+        (version, method): (Version, Method),
+        than: i64,
+    ) -> Result<Response<Answer>, Refusal> {
+        let resumed = Resumed { than, reply: Reply::of(call.input_responses) };
+        let plain = unanswered(call).ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
+        match message::message(&plain) {
+            Ok(Message::Request(call)) if call.id.is_some() => {
+                let Some(id) = call.id else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
+                let out = Outgoing { call: &call, id, version, method, state: None, resumed: Some(resumed) };
+                self.modern_request(headers, &out).await
+            }
+            _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
+        }
+    }
+
     async fn modern_request(&self, headers: &Headers<'_>, out: &Outgoing<'_>) -> Result<Response<Answer>, Refusal> {
         if !self.accepts.json && !self.accepts.events {
             return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
         }
-        let call = out.call;
-        let tools = self.tools(out.method).await;
-        let annotations = annotations(tools.as_deref(), call);
-        // spec: TR-46: held against what the upstream's own tools declare.
-        wire::check_params(headers, annotations, call.arguments).map_err(|error| error.with_id(call.id))?;
-        let (permit, mut record) = self.decide(&deed(call, out.method)).await?;
-        let asked = async {
-            let errand = Errand::new(self, permit)?;
-            let sent = self.upstream.next_id().to_string();
-            let response = errand.send(self.rebuilt(out, annotations, &sent)?).await?;
-            self.repaired(&errand, response, sent, out, annotations).await
-        };
-        match asked.await {
-            Ok(Asked::Answered(response, sent)) => self.modern_answer(response, &sent, out, record).await,
-            Ok(Asked::Refused(bytes, sent)) => self.restored(StatusCode::BAD_REQUEST, &bytes, &sent, out, record),
-            Err(error) => Err(self.failed(&error, call.id, &mut record)),
+        let (permit, mut record) = self.decide(&deed(out.call, out.method)).await?;
+        let errand = Errand::new(self, permit);
+        let mut errand = errand.map_err(|error| self.failed(&error, out.call.id, &mut record))?;
+        match self.asked(headers, out, &mut errand).await {
+            Ok(Asked::Answered(response, sent)) => self.modern_answer(response, &sent, out, &errand, record).await,
+            Ok(Asked::Refused(bytes, sent)) => {
+                self.restored(StatusCode::BAD_REQUEST, &bytes, &sent, out, &errand, record)
+            }
+            Err(Setback::Upstream(error)) => Err(self.failed(&error, out.call.id, &mut record)),
+            Err(Setback::Lack(lack)) => self.without(&lack, &self.wanting(out), record).await,
+            Err(Setback::Declined) => self.declined(&self.wanting(out), record),
+            Err(Setback::Wrong(error)) => {
+                record.end(Outcome::Denied, Some("the request may not go on"));
+                Err(error.with_id(out.call.id).into())
+            }
+            Err(Setback::NoSession) => Err(Refusal::no_session()),
+        }
+    }
+
+    async fn asked(
+        &self,
+        headers: &Headers<'_>,
+        out: &Outgoing<'_>,
+        errand: &mut Errand<'_>,
+    ) -> Result<Asked, Setback> {
+        if let Some(Resumed { than, reply }) = &out.resumed {
+            if *reply == Reply::Declined {
+                return Err(Setback::Declined);
+            }
+            self.await_connection(*than).await?;
+            errand.equip().await?;
+            self.speaks(out.version).await?;
+        } else {
+            errand.equip().await?;
+        }
+        let tools = if out.method == Method::ToolsCall { errand.tools().await } else { None };
+        let annotations = annotations(tools.as_deref(), out.call);
+        // spec: TR-46: held against what the upstream's own tools declare, as the caller sees them.
+        wire::check_params(headers, annotations, out.call.arguments)
+            .map_err(|error| Setback::Wrong(error.with_id(out.call.id)))?;
+        let sent = self.upstream.next_id().to_string();
+        let response = errand.send(|| self.rebuilt(out, annotations, &sent)).await?;
+        self.repaired(errand, response, sent, out, annotations).await
+    }
+
+    fn wanting<'o>(&self, out: &'o Outgoing<'_>) -> Wanting<'o> {
+        Wanting {
+            method: out.method,
+            id: out.id,
+            era: Era::Modern,
+            hears: hears_modern(out.call, out.method),
+            params: out.call.params,
+            session: None,
+            sealer: self.sealer(out.call, out.method),
         }
     }
 
@@ -97,6 +166,9 @@ impl Turn<'_> {
     ) -> Result<Request<Full<Bytes>>, UpstreamError> {
         let body = out.body(sent).ok_or(UpstreamError::Unusable("the message could not be rebuilt"))?;
         let mut request = self.post(body);
+        if out.method.effect() == Effect::Read {
+            request.extensions_mut().insert(Repeatable);
+        }
         write_headers(request.headers_mut(), out.version, out.method, out.call, annotations)
             .ok_or(UpstreamError::Unusable("what the request names cannot stand in a header"))?;
         Ok(request)
@@ -105,12 +177,12 @@ impl Turn<'_> {
     /// Looks into a refusal: it may be about what we made of the upstream's definitions, or about its revision.
     async fn repaired(
         &self,
-        errand: &Errand<'_>,
+        errand: &mut Errand<'_>,
         response: Response<AnswerBody>,
         sent: String,
         out: &Outgoing<'_>,
         known: &[Annotation],
-    ) -> Result<Asked, UpstreamError> {
+    ) -> Result<Asked, Setback> {
         if response.status() != StatusCode::BAD_REQUEST || !matches!(form(response.headers()), Form::Json) {
             return Ok(Asked::Answered(response, sent));
         }
@@ -119,12 +191,12 @@ impl Turn<'_> {
             Some(UNSUPPORTED_VERSION) => self.upstream.doubt(),
             // spec: TR-129: "refresh its tools/list and retry once with rebuilt headers"
             Some(HEADER_MISMATCH) if out.method == Method::ToolsCall => {
-                self.upstream.forget_tools();
-                let tools = self.tools(out.method).await;
+                errand.forget_tools();
+                let tools = errand.tools().await;
                 let fresh = annotations(tools.as_deref(), out.call);
                 if fresh != known {
                     let sent = self.upstream.next_id().to_string();
-                    let response = errand.send(self.rebuilt(out, fresh, &sent)?).await?;
+                    let response = errand.send(|| self.rebuilt(out, fresh, &sent)).await?;
                     return Ok(Asked::Answered(response, sent));
                 }
             }
@@ -138,12 +210,15 @@ impl Turn<'_> {
         response: Response<AnswerBody>,
         sent: &str,
         out: &Outgoing<'_>,
+        errand: &Errand<'_>,
         mut record: Record,
     ) -> Result<Response<Answer>, Refusal> {
+        let sieve = self.sieve(out.method, out.call.params, errand);
         let (head, body) = response.into_parts();
         match form(&head.headers) {
             Form::Json => {
-                let (restorer, sieve) = (self.restorer(sent, out), self.sieve(out.method));
+                let restorer = self.restorer(sent, out).whose(self.whose(out.method, errand));
+                let sieve = sieve.and_then(Sieve::without_whose);
                 self.document(head.status, body, restorer, sieve, out.id, record).await
             }
             Form::Events if head.status == StatusCode::OK && self.accepts.events => {
@@ -156,7 +231,7 @@ impl Turn<'_> {
                     sealer: self.sealer(out.call, out.method),
                     failure: UpstreamError::Unusable("").public(&self.server.name),
                 };
-                Ok(self.events(body, Speech::new(Words::Modern(speech), self.sieve(out.method)), record))
+                Ok(self.events(body, Speech::new(Words::Modern(speech), sieve), record))
             }
             // spec: TR-8: "if it excludes text/event-stream answer JSON when possible, else 406"
             Form::Events if out.method == Method::SubscriptionsListen => {
@@ -166,7 +241,7 @@ impl Turn<'_> {
             Form::Events if head.status == StatusCode::OK => {
                 let answer = tokio::time::timeout(self.upstream.limits().total, answer_in(body, Some(sent))).await;
                 match answer.unwrap_or(Err(UpstreamError::Late)) {
-                    Ok(message) => self.restored(StatusCode::OK, &message, sent, out, record),
+                    Ok(message) => self.restored(StatusCode::OK, &message, sent, out, errand, record),
                     Err(error) => Err(self.failed(&error, Some(out.id), &mut record)),
                 }
             }
@@ -189,12 +264,13 @@ impl Turn<'_> {
         message: &[u8],
         sent: &str,
         out: &Outgoing<'_>,
+        errand: &Errand<'_>,
         record: Record,
     ) -> Result<Response<Answer>, Refusal> {
         let mut restorer = self.restorer(sent, out);
         let mut bytes = BytesMut::with_capacity(message.len() + 64);
         restorer.feed(message, &mut bytes);
-        let bytes = Sieve::apply(self.sieve(out.method).as_ref(), bytes.freeze());
+        let bytes = Sieve::apply(self.sieve(out.method, out.call.params, errand).as_ref(), bytes.freeze());
         self.whole(status, bytes, restorer.seen(), out.id, record)
     }
 
@@ -206,9 +282,9 @@ impl Turn<'_> {
         Sealer::of(self.parts, self.caller, &self.server.name, call, method)
     }
 
-    /// The upstream's own state, where a request takes up an unfinished one.
+    /// What a request that takes up an unfinished one brings back.
     // spec: BR-60: "Reject failures with -32602"
-    fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<String>, Refusal> {
+    fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<State>, Refusal> {
         let Some(presented) = call.request_state else { return Ok(None) };
         let state = self.sealer(call, method).and_then(|sealer| sealer.open(presented));
         let refused = "requestState is not of this request, or has expired";
@@ -226,32 +302,26 @@ impl Turn<'_> {
             return Ok(answer::empty(StatusCode::ACCEPTED));
         }
         let (permit, mut record) = self.decide(&deed(call, method)).await?;
-        let mut request = self.post(Bytes::copy_from_slice(call.raw.as_bytes()));
-        if write_headers(request.headers_mut(), version, method, call, &[]).is_none() {
-            return Err(Refusal::status(StatusCode::BAD_REQUEST));
-        }
-        let errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
-        match errand.send(request).await {
+        let raw = Bytes::copy_from_slice(call.raw.as_bytes());
+        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let sent = async {
+            errand.equip().await?;
+            let built = || {
+                let mut request = self.post(raw.clone());
+                write_headers(request.headers_mut(), version, method, call, &[])
+                    .ok_or(UpstreamError::Unusable("what the message names cannot stand in a header"))?;
+                Ok(request)
+            };
+            errand.send(built).await
+        };
+        match sent.await {
             // spec: TR-6: "202 and an empty body; a refused one with 4xx"
             Ok(response) if response.status().is_success() => Ok(answer::empty(StatusCode::ACCEPTED)),
             Ok(response) if response.status().is_client_error() => Err(Refusal::status(StatusCode::BAD_REQUEST)),
             Ok(response) => Err(self.failed(&UpstreamError::Failed(response.status().as_u16()), None, &mut record)),
-            Err(error) => Err(self.failed(&error, None, &mut record)),
-        }
-    }
-
-    /// What the upstream's tools want as headers, if a tool is called.
-    async fn tools(&self, method: Method) -> Option<Arc<Tools>> {
-        if method != Method::ToolsCall {
-            return None;
-        }
-        match self.upstream.tools().await {
-            Ok(tools) => Some(tools),
-            // The call itself will tell what is wrong with the upstream.
-            Err(error) => {
-                tracing::warn!(server.name = %self.server.name, %error, "tools could not be listed");
-                None
-            }
+            Err(Setback::Upstream(error)) => Err(self.failed(&error, None, &mut record)),
+            // Nobody is there to be told.
+            Err(_) => Ok(answer::empty(StatusCode::ACCEPTED)),
         }
     }
 }
@@ -305,8 +375,14 @@ mod tests {
             panic!("a request")
         };
         let id = call.id.unwrap();
-        let outgoing =
-            Outgoing { call: &call, id, version: Version::V2026_07_28, method: Method::ToolsCall, state: None };
+        let outgoing = Outgoing {
+            call: &call,
+            id,
+            version: Version::V2026_07_28,
+            method: Method::ToolsCall,
+            state: None,
+            resumed: None,
+        };
         let sent = outgoing.body("77").unwrap();
         assert_eq!(
             std::str::from_utf8(&sent).unwrap(),

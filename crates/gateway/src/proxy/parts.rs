@@ -7,11 +7,12 @@ use portcullis_audit::Keep;
 use portcullis_base::{Clock, Rng, SessionId, Timestamp};
 use portcullis_mcp::scan;
 use portcullis_oauth::jwks::KeySet;
+use portcullis_store::Store;
 
 use super::relay::StreamLimits;
 use crate::{
-    access_keys::AccessKeys, ended::Ended, external::Externals, fresh::Fresh, journal::Journal, keys::Keys,
-    origin::Origins, snapshot::Snapshot, upstream::Upstreams,
+    access_keys::AccessKeys, connections::Connections, ended::Ended, external::Externals, fresh::Fresh,
+    journal::Journal, keys::Keys, origin::Origins, snapshot::Snapshot, upstream::Upstreams,
 };
 
 /// Remembers beyond this process that a session was closed, until the given moment.
@@ -42,6 +43,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// What people have at the servers behind us.
+    pub connections: Arc<Connections>,
+    /// What is remembered of those servers.
+    pub store: Store,
     /// The servers behind us.
     pub upstreams: Arc<Upstreams>,
     /// Settings of the data path.

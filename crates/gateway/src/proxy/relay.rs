@@ -19,6 +19,7 @@ use portcullis_mcp::sse;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
+    notices::Notices,
     record::Record,
     speech::Speech,
     stay::{Stay, Why},
@@ -58,9 +59,22 @@ impl Default for StreamLimits {
 /// How long an upstream may take to close a stream after its last message.
 const CLOSING: Duration = Duration::from_millis(500);
 
+/// Where a stream comes from.
+pub(super) enum Source {
+    /// An upstream.
+    Upstream(AnswerBody),
+    /// Nowhere but here: it is open for what the gateway itself has to say, and ends when that is said.
+    Ours,
+    /// It has ended.
+    Ended,
+}
+
 /// A stream under way.
 pub struct Relay {
-    body: Option<AnswerBody>,
+    source: Source,
+    notices: Option<Notices>,
+    /// Words of ours that wait.
+    ours: Vec<sse::Event>,
     decoder: sse::Decoder,
     waiting: VecDeque<sse::Event>,
     speech: Speech,
@@ -76,9 +90,11 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(body: AnswerBody, speech: Speech, stay: Stay, record: Record, limits: StreamLimits) -> Self {
+    pub(super) fn new(source: Source, speech: Speech, stay: Stay, record: Record, limits: StreamLimits) -> Self {
         Self {
-            body: Some(body),
+            source,
+            notices: None,
+            ours: Vec::new(),
             decoder: sse::Decoder::new(limits.sse),
             waiting: VecDeque::new(),
             speech,
@@ -92,6 +108,17 @@ impl Relay {
             answered: false,
             over: false,
         }
+    }
+
+    /// With words of ours among those of the upstream.
+    pub(super) fn saying(self, notices: Option<Notices>) -> Self {
+        Self { notices, ..self }
+    }
+
+    /// With a first word of ours.
+    pub(super) fn first(mut self, event: sse::Event) -> Self {
+        self.ours.push(event);
+        self
     }
 
     /// The next bytes for the client.
@@ -108,8 +135,19 @@ impl Relay {
             if let Poll::Ready(why) = self.stay.as_mut().poll(cx) {
                 return self.close(why);
             }
-            let Some(body) = self.body.as_mut() else { return self.finish() };
-            match Pin::new(body).poll_frame(cx) {
+            if let Some(Poll::Ready(words)) = self.notices.as_mut().map(|notices| notices.poll(cx)) {
+                self.ours.extend(words);
+                if matches!(self.source, Source::Ours) {
+                    self.source = Source::Ended;
+                }
+                continue;
+            }
+            let next = match &mut self.source {
+                Source::Upstream(body) => Pin::new(body).poll_frame(cx),
+                Source::Ours => Poll::Pending,
+                Source::Ended => return self.finish(),
+            };
+            match next {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data()
                         && let Err(why) = self.read(&data)
@@ -120,7 +158,7 @@ impl Relay {
                 Poll::Ready(Some(Err(_))) => {
                     return self.break_off(Outcome::Failure, "the upstream's stream broke off");
                 }
-                Poll::Ready(None) => self.body = None,
+                Poll::Ready(None) => self.source = Source::Ended,
                 Poll::Pending => match self.tick(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(piece) => {
@@ -157,6 +195,9 @@ impl Relay {
     /// Writes what may pass of the events that have arrived.
     fn write(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
+        for event in self.ours.drain(..) {
+            event.encode(&mut out);
+        }
         while let Some(event) = self.waiting.pop_front() {
             let spoken = if self.answered { None } else { self.speech.pass(event) };
             let Some(spoken) = spoken else { continue };
@@ -198,6 +239,12 @@ impl Relay {
 
     /// The upstream closed the stream.
     fn finish(&mut self) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.answered && self.notices.is_some() {
+            // spec: TR-68: "end each subscription with its result"
+            if let Some(words) = self.speech.done() {
+                return self.last_words(Some(words), Outcome::Success, "its person has connected");
+            }
+        }
         if !self.answered && self.speech.must_answer() {
             return self.break_off(Outcome::Failure, "the upstream closed the stream without an answer");
         }
@@ -228,7 +275,7 @@ impl Relay {
         if !self.answered && outcome != Outcome::Failure {
             self.speech.give_up();
         }
-        self.body = None;
+        self.source = Source::Ended;
         self.over = true;
         let words = words.filter(|_| !self.answered).and_then(|words| String::from_utf8(words).ok());
         Poll::Ready(words.map(|words| Ok(sse::Event::message(words).to_bytes().into())))

@@ -30,7 +30,7 @@ pub(super) fn refusal(parts: &Parts, caller: &Caller, wanted: &StepUp, why: &str
             let link = link(parts, caller, wanted);
             let text = format!("{why} Open {link} in a browser, sign in, then repeat the call.");
             match deed.hears {
-                Hears::Text => told(text),
+                Hears::Text | Hears::Input => told(text),
                 Hears::Link => required(parts, why, &link, deed),
             }
         }

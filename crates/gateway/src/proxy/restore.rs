@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use memchr::memchr2;
 
-use super::state::Sealer;
+use super::{sieve::Whose, state::Sealer};
 
 /// What was seen of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,7 @@ const STATE: usize = 1 << 20;
 enum Held {
     Id,
     State,
+    Scope,
 }
 
 impl Held {
@@ -55,7 +56,7 @@ impl Held {
     fn depth(self) -> u32 {
         match self {
             Self::Id => 1,
-            Self::State => 2,
+            Self::State | Self::Scope => 2,
         }
     }
 
@@ -63,6 +64,7 @@ impl Held {
         match self {
             Self::Id => ID,
             Self::State => STATE,
+            Self::Scope => 0,
         }
     }
 }
@@ -85,6 +87,7 @@ pub(super) struct Restorer {
     held: Option<Held>,
     value: Vec<u8>,
     sealer: Option<Sealer>,
+    whose: Whose,
 }
 
 impl Restorer {
@@ -105,12 +108,19 @@ impl Restorer {
             held: None,
             value: Vec::new(),
             sealer: None,
+            whose: Whose::Anybody,
         }
     }
 
     /// Also seals the state of an unfinished request.
     pub(super) fn sealing(mut self, sealer: Option<Sealer>) -> Self {
         self.sealer = sealer;
+        self
+    }
+
+    /// Also says whose the answer is.
+    pub(super) fn whose(mut self, whose: Whose) -> Self {
+        self.whose = whose;
         self
     }
 
@@ -215,6 +225,11 @@ impl Restorer {
                 self.held = Some(Held::State);
                 self.value.clear();
             }
+            // spec: BR-90
+            if in_result && self.held.is_none() && self.whose == Whose::Callers && self.name == b"cacheScope" {
+                self.held = Some(Held::Scope);
+                self.value.clear();
+            }
             return;
         }
         self.member = match self.name.as_slice() {
@@ -245,6 +260,7 @@ impl Restorer {
                     self.seen.ours = self.value == self.sent.as_bytes();
                     out.extend_from_slice(if self.seen.ours { self.wanted.as_bytes() } else { b"null" });
                 }
+                (Held::Scope, _) => out.extend_from_slice(b"\"private\""),
                 (Held::State, Some(sealer)) if self.value.len() <= STATE => {
                     out.extend_from_slice(sealer.seal(&self.value).as_bytes());
                 }
@@ -296,6 +312,21 @@ mod tests {
                 Seen { ours: true, result: true, error: false, tool_error: true, closed: true, spoilt: false }
             );
         }
+    }
+
+    /// spec: BR-90
+    #[test]
+    fn an_answer_that_is_the_callers_is_said_to_be_so() {
+        let text = r#"{"result":{"cacheScope": "public" ,"contents":[{"cacheScope":"public"}],"ttlMs":1},"id":7}"#;
+        let told = r#"{"result":{"cacheScope":"private","contents":[{"cacheScope":"public"}],"ttlMs":1},"id":8}"#;
+        for cut in 1..text.len() {
+            let mut restorer = Restorer::new("7", "8").whose(Whose::Callers);
+            let mut out = BytesMut::new();
+            text.as_bytes().chunks(cut).for_each(|piece| restorer.feed(piece, &mut out));
+            assert_eq!(out, told, "cut at {cut}");
+            assert!(restorer.seen().is_answer());
+        }
+        assert!(restore(text, 9).0.contains(r#""cacheScope": "public""#));
     }
 
     /// spec: T-49

@@ -32,6 +32,27 @@ pub(super) struct Session {
     pub issued: Timestamp,
     /// What its client can do for its person.
     pub hears: Hears,
+    /// What its client said of itself, if the upstream has not been told: it has no session there yet.
+    pub late: Option<Late>,
+}
+
+/// What a session is opened with.
+pub(super) struct Terms {
+    /// The negotiated revision.
+    pub version: Version,
+    /// What the client can do for its person.
+    pub hears: Hears,
+    /// What the client said of itself, if the upstream has not been told.
+    pub late: Option<Late>,
+}
+
+/// What a client said of itself, both raw JSON objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Late {
+    /// What it can do.
+    pub capabilities: String,
+    /// What it is.
+    pub client: String,
 }
 
 /// How a client takes it that its person has to open a page before a call can be made.
@@ -42,10 +63,20 @@ pub(super) enum Hears {
     Text,
     /// As the error that its revision has for this.
     Link,
+    /// As the request for input that its revision has for this.
+    Input,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed<'a>(&'a str, Option<&'a str>, &'a str, &'a str, i64, #[serde(default)] Hears);
+struct Sealed<'a>(
+    &'a str,
+    Option<&'a str>,
+    &'a str,
+    &'a str,
+    i64,
+    #[serde(default)] Hears,
+    #[serde(default)] Option<Late>,
+);
 
 /// An upstream's session id that cannot be carried: not visible ASCII, or too long.
 pub(super) struct Uncarriable;
@@ -58,7 +89,7 @@ impl Session {
         caller: &Caller,
         server: &ServerName,
         upstream: Option<&[u8]>,
-        (version, hears): (Version, Hears),
+        terms: Terms,
     ) -> Result<String, Uncarriable> {
         let upstream = match upstream {
             Some(id) if id.len() <= LONGEST_UPSTREAM && id.iter().all(u8::is_ascii_graphic) => {
@@ -69,7 +100,9 @@ impl Session {
         };
         let id = SessionId::random(&*parts.rng);
         let issued = parts.clock.now();
-        let plain = Sealed(id.as_str(), upstream, version.as_str(), caller.grant.as_str(), issued.as_millis(), hears);
+        let Terms { version, hears, late } = terms;
+        let grant = caller.grant.as_str();
+        let plain = Sealed(id.as_str(), upstream, version.as_str(), grant, issued.as_millis(), hears, late);
         let plain = serde_json::to_vec(&plain).map_err(|_| Uncarriable)?;
         let sealed = parts.keys.seal(Purpose::McpSession, &owner(caller, server), &plain, &*parts.rng);
         Ok(URL_SAFE_NO_PAD.encode(sealed))
@@ -83,13 +116,14 @@ impl Session {
         }
         let sealed = URL_SAFE_NO_PAD.decode(presented).ok()?;
         let plain = parts.keys.open(Purpose::McpSession, &owner(caller, server), &sealed)?;
-        let Sealed(id, upstream, version, _grant, issued, hears) = serde_json::from_slice(&plain).ok()?;
+        let Sealed(id, upstream, version, _grant, issued, hears, late) = serde_json::from_slice(&plain).ok()?;
         let session = Self {
             id: SessionId::new(id),
             upstream: upstream.map(str::to_owned),
             version: Version::parse(version)?,
             issued: Timestamp::from_millis(issued),
             hears,
+            late,
         };
         let alive = session.until() > parts.clock.now() && !parts.ended.has_session(&session.id);
         alive.then_some(session)

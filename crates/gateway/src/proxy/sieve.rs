@@ -8,11 +8,27 @@ use portcullis_base::{ServerName, Timestamp};
 use portcullis_mcp::{Method, Version, scan};
 use portcullis_policy::{Facts, Target, listed};
 
-use super::rewrite::rewrite;
+use super::{remembered::Keeper, rewrite::rewrite};
 use crate::{caller::Caller, snapshot::Snapshot};
 
 /// What is put right in one answer.
-pub(super) enum Sieve {
+pub(super) struct Sieve {
+    what: Option<What>,
+    /// Keeps the list for a time without its upstream.
+    keeper: Option<Keeper>,
+    whose: Whose,
+}
+
+/// Who may be shown an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Whoever the upstream says.
+    Anybody,
+    /// Nobody but the caller: their credential was shown for it.
+    Callers,
+}
+
+enum What {
     /// A list.
     List(List),
     /// The answer to `server/discover`.
@@ -50,11 +66,11 @@ impl Sieve {
         now: Timestamp,
         method: Method,
         discovery: impl FnOnce() -> Discovery,
-    ) -> Option<Self> {
-        match method {
-            Method::Discover => Some(Self::Discovery(discovery())),
+    ) -> Self {
+        let what = match method {
+            Method::Discover => Some(What::Discovery(discovery())),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList if !snapshot.bundle.is_empty() => {
-                Some(Self::List(List {
+                Some(What::List(List {
                     snapshot: snapshot.clone(),
                     caller: caller.clone(),
                     server: server.clone(),
@@ -63,15 +79,39 @@ impl Sieve {
                 }))
             }
             _ => None,
-        }
+        };
+        Self { what, keeper: None, whose: Whose::Anybody }
+    }
+
+    /// For an answer that is `whose`, kept by `keeper`; `None` if it is passed as it is.
+    pub(super) fn of_answer(self, whose: Whose, keeper: Option<Keeper>) -> Option<Self> {
+        let sieve = Self { keeper, whose, ..self };
+        let idle = sieve.what.is_none() && sieve.keeper.is_none() && sieve.whose == Whose::Anybody;
+        (!idle).then_some(sieve)
+    }
+
+    /// What is left to do where somebody else says whose the answer is: an answer that is only passed on need not be
+    /// gathered for that.
+    pub(super) fn without_whose(mut self) -> Option<Self> {
+        let keeper = self.keeper.take();
+        self.of_answer(Whose::Anybody, keeper)
     }
 
     /// The message put right; `None` if it is not what was expected.
     pub(super) fn strain(&self, message: &str) -> Option<Bytes> {
-        match self {
-            Self::List(list) => list.strain(message),
-            Self::Discovery(discovery) => discovery.strain(message),
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(message);
         }
+        let strained = match &self.what {
+            Some(What::List(list)) => list.strain(message),
+            Some(What::Discovery(discovery)) => discovery.strain(message),
+            None => None,
+        };
+        if self.whose == Whose::Anybody {
+            return strained;
+        }
+        let private = made_private(strained.as_deref().and_then(|s| std::str::from_utf8(s).ok()).unwrap_or(message));
+        private.or(strained)
     }
 
     /// A whole message, put right if it is what was expected.
@@ -79,6 +119,13 @@ impl Sieve {
         let Some(sieve) = sieve else { return message };
         std::str::from_utf8(&message).ok().and_then(|text| sieve.strain(text.trim())).unwrap_or(message)
     }
+}
+
+/// The message with a result that no cache shows to others; `None` if it says so already.
+// spec: BR-90: "private as soon as the answer depends on user, policy or credentials"; T-50
+fn made_private(message: &str) -> Option<Bytes> {
+    let scope = scan::member(scan::member(message, "result")?, "cacheScope")?;
+    if scope == "\"private\"" { None } else { rewrite(message, &mut [(scope, "\"private\"")]) }
 }
 
 impl Discovery {

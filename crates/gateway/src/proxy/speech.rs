@@ -134,6 +134,14 @@ impl Speech {
         }
     }
 
+    /// The result of a subscription that has nothing more to say.
+    pub(super) fn done(&self) -> Option<Vec<u8>> {
+        match &self.words {
+            Words::Modern(modern) if modern.listens => Some(modern.complete()),
+            _ => None,
+        }
+    }
+
     /// The answer is no longer waited for. A modern upstream learns it from the end of the connection.
     pub(super) fn give_up(&mut self) {
         if let Words::Legacy(Legacy { cancel, .. }) = &mut self.words

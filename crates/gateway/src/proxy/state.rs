@@ -19,6 +19,28 @@ use crate::{
 /// How long a person may take to give the input.
 const LIFETIME: Duration = Duration::from_hours(1);
 
+/// What a client brings back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The upstream's own state, raw JSON.
+    Theirs(String),
+    /// A mark of ours: the caller was asked to connect, and what they had then was of this version.
+    Ours(i64),
+}
+
+impl State {
+    /// The upstream's own.
+    pub(super) fn theirs(self) -> Option<String> {
+        match self {
+            Self::Theirs(state) => Some(state),
+            Self::Ours(_) => None,
+        }
+    }
+}
+
+/// Where the state of an upstream begins, a mark of ours has what no JSON begins with.
+const OURS: char = '\0';
+
 /// Seals and opens the state of one request.
 pub(super) struct Sealer {
     keys: Arc<Keys>,
@@ -66,15 +88,26 @@ impl Sealer {
         format!("\"{}\"", URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// The upstream's own state in what the client presents, both raw JSON.
+    /// A mark of ours, as the client gets it: a JSON string.
+    pub(super) fn mark(&self, version: i64) -> String {
+        self.seal(format!("{OURS}{version}").as_bytes())
+    }
+
+    /// What is in the state that the client presents, raw JSON.
     // spec: BR-60: another person, client, tool, argument or a bit of it changed: refused. BR-61: restored exactly.
-    pub(super) fn open(&self, presented: &str) -> Option<String> {
+    pub(super) fn open(&self, presented: &str) -> Option<State> {
         let sealed = URL_SAFE_NO_PAD.decode(scan::string(presented)?.as_bytes()).ok()?;
         let plain = self.keys.open(Purpose::RequestState, &self.binding(), &sealed)?;
         let (issued, state) = plain.split_first_chunk::<8>()?;
         let issued = Timestamp::from_millis(i64::from_be_bytes(*issued));
         let state = String::from_utf8(state.to_vec()).ok()?;
-        (self.clock.now() < issued.plus(LIFETIME)).then_some(state)
+        if self.clock.now() >= issued.plus(LIFETIME) {
+            return None;
+        }
+        match state.strip_prefix(OURS) {
+            Some(version) => version.parse().ok().map(State::Ours),
+            None => Some(State::Theirs(state)),
+        }
     }
 
     /// Arguments count by what they say, not by how a client happens to write them.

@@ -6,29 +6,39 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use portcullis_audit::Outcome;
-use portcullis_mcp::{Id, Method, ProtocolError, headers as wire, message::Call, method::TargetKind};
+use portcullis_mcp::{
+    Era, Id, Method, ProtocolError, Version, headers as wire, message::Call, method::TargetKind, scan,
+};
 use portcullis_policy::{Permit, Target};
+use portcullis_store::PersonKind;
 
 use super::{
+    Local,
     answer::{self, Answer},
     crowd::Crowd,
     decide::{Calls, Deed, Scene, decide},
     document::{self, Document, GATHERED, Gathered, Passing, STRAINED},
+    errand::Errand,
+    inbound::Inbound,
     parts::Parts,
     receive::{Accepts, essence},
     record::Record,
     refusal::Refusal,
-    relay::Relay,
+    relay::{Relay, Source},
+    remembered::Keeper,
     restore::{Restorer, Seen},
     session::Hears,
-    sieve::{CLIENT_CREDENTIALS, Discovery, ENTERPRISE_MANAGED, Sieve},
+    sieve::{CLIENT_CREDENTIALS, Discovery, ENTERPRISE_MANAGED, Sieve, Whose},
     speech::Speech,
     stay::{GRACE, Stay},
 };
 use crate::{
-    caller::Caller,
+    authority::Whom,
+    caller::{Caller, Renewal},
+    config::ToolList,
+    connections::{Lack, Presented},
     snapshot::{Server, Snapshot},
-    upstream::{AnswerBody, Upstream, UpstreamError, lower},
+    upstream::{AnswerBody, Credential, DiscoverError, For, Upstream, UpstreamError, lower},
 };
 
 /// One request, proved and routed.
@@ -41,6 +51,8 @@ pub(super) struct Turn<'a> {
     pub server: &'a Server,
     pub upstream: Arc<Upstream>,
     pub accepts: Accepts,
+    pub inbound: Inbound<'a>,
+    pub local: &'a Arc<Local>,
     pub address: Option<IpAddr>,
 }
 
@@ -59,13 +71,87 @@ impl Turn<'_> {
     }
 
     /// A request to the upstream, of headers that are all made here.
-    // spec: SEC-3, RS-22, T-32, T-35: what the client sent as headers has no way into this.
+    // spec: SEC-3, RS-22, T-32, T-35: what the client sent as headers has no way into this, but for those that the
+    // settings name.
+    pub(super) fn request(&self, method: HttpMethod, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = self.upstream.request(method, body);
+        self.inbound.pass(&self.server.request_headers, request.headers_mut());
+        request.extensions_mut().insert(For(self.caller.person.clone()));
+        request
+    }
+
+    /// A message to the upstream.
     pub(super) fn post(&self, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = self.upstream.request(HttpMethod::POST, body);
+        let mut request = self.request(HttpMethod::POST, body);
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         request
+    }
+
+    /// For whom the upstream is asked.
+    pub(super) fn whom(&self) -> Whom {
+        let Caller { person, name, groups, renewal, .. } = self.caller;
+        let kind = if *renewal == Renewal::Nowhere { PersonKind::Service } else { PersonKind::Person };
+        Whom { person: person.clone(), kind, name: name.clone(), groups: groups.clone() }
+    }
+
+    /// What the caller has at the upstream.
+    pub(super) async fn credential(&self) -> Result<Presented, Lack> {
+        self.parts.connections.credential(self.server, &self.whom()).await
+    }
+
+    /// The revisions that this endpoint serves: those of its upstream. While nobody can ask it, all of them.
+    pub(super) async fn versions(&self) -> Result<Arc<[Version]>, UpstreamError> {
+        if let Some(known) = self.upstream.known_versions() {
+            return Ok(known);
+        }
+        let url = self.server.url().map_or("", |url| url.as_str());
+        if let Some(recalled) = self.local.remembered.versions(&self.server.name, url).await {
+            self.upstream.recall(recalled.clone());
+            return Ok(recalled);
+        }
+        let Ok(presented) = self.credential().await else { return Ok(Version::SERVED.into()) };
+        match self.upstream.versions(&presented.credential).await {
+            Ok(versions) => {
+                self.local.remembered.keep_versions(&self.server.name, url, &versions);
+                Ok(versions)
+            }
+            // The call itself will tell what is wrong with what was shown.
+            Err(DiscoverError::Upstream(UpstreamError::Credentials { .. })) => Ok(Version::SERVED.into()),
+            Err(error) => {
+                tracing::warn!(server.name = %self.server.name, %error, "upstream not discovered");
+                Err(match error {
+                    DiscoverError::Upstream(error) => error,
+                    DiscoverError::Unavailable(status) => UpstreamError::Failed(status),
+                    DiscoverError::NotMcp(_) | DiscoverError::Version(_) => {
+                        UpstreamError::Unusable("not an MCP server")
+                    }
+                })
+            }
+        }
+    }
+
+    /// Has the upstream asked again, behind the calls, what it speaks, if that is due.
+    pub(super) fn freshen(&self, credential: &Credential) {
+        if !self.upstream.is_due() {
+            return;
+        }
+        let (upstream, remembered, credential) =
+            (self.upstream.clone(), self.local.remembered.clone(), credential.clone());
+        let url = self.server.url().map_or_else(String::new, |url| url.as_str().to_owned());
+        tokio::spawn(async move {
+            if let Some(versions) = upstream.learn_again(&credential).await {
+                remembered.keep_versions(upstream.name(), &url, &versions);
+            }
+        });
+    }
+
+    // spec: TR-29: without sessions "GET and DELETE give 405 with Allow: POST"
+    pub(super) async fn sessions_are_served(&self) -> Result<(), Refusal> {
+        let versions = self.versions().await.map_err(|error| self.unavailable(&error, None))?;
+        let legacy = versions.iter().any(|version| version.era() == Era::Legacy);
+        if legacy { Ok(()) } else { Err(Refusal::method("POST")) }
     }
 
     /// The upstream failed: recorded, and told to the client in general words.
@@ -121,8 +207,33 @@ impl Turn<'_> {
         answer::json(StatusCode::OK, Answer::Document(Box::new(document)))
     }
 
-    /// Hides from the answer to `method` what the caller may not use.
-    pub(super) fn sieve(&self, method: Method) -> Option<Sieve> {
+    /// Hides from the answer to `method` what the caller may not use, and remembers what they may see.
+    pub(super) fn sieve(&self, method: Method, params: Option<&str>, errand: &Errand<'_>) -> Option<Sieve> {
+        let keeper = errand.holder().filter(|_| method == Method::ToolsList).map(|holder| Keeper {
+            remembered: self.local.remembered.clone(),
+            server: self.server.name.clone(),
+            holder: Some(holder.clone()).filter(|_| self.server.tools == ToolList::Personal),
+            cursor: params.and_then(|params| scan::member(params, "cursor")).and_then(scan::string).map(Into::into),
+        });
+        self.list_sieve(method).of_answer(self.whose(method, errand), keeper)
+    }
+
+    /// Who may be shown the answer to `method`, of those that a client may keep.
+    pub(super) fn whose(&self, method: Method, errand: &Errand<'_>) -> Whose {
+        let depends = match method {
+            Method::ResourcesRead => true,
+            Method::Discover
+            | Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList => self.server.tools == ToolList::Personal,
+            _ => false,
+        };
+        if depends && errand.holder().is_some() { Whose::Callers } else { Whose::Anybody }
+    }
+
+    /// The same for an answer of ours.
+    pub(super) fn list_sieve(&self, method: Method) -> Sieve {
         let discovery = || Discovery { versions: self.upstream.known_versions(), extensions: self.extensions() };
         Sieve::of(self.snapshot, self.caller, &self.server.name, self.parts.clock.now(), method, discovery)
     }
@@ -170,12 +281,16 @@ impl Turn<'_> {
 
     /// A stream of events.
     pub(super) fn events(&self, body: AnswerBody, speech: Speech, record: Record) -> Response<Answer> {
+        answer::events(self.relay(Source::Upstream(body), speech, record))
+    }
+
+    pub(super) fn relay(&self, source: Source, speech: Speech, record: Record) -> Relay {
         let longest = self.upstream.limits().total;
         let grace = if speech.awaits_answer() { GRACE } else { Duration::ZERO };
         let stay = Stay::new(self.caller, self.parts.ended.clone(), &*self.parts.clock, longest, grace);
         let mut limits = self.parts.settings.streams;
         limits.idle = limits.idle.min(self.upstream.limits().idle);
-        answer::events(Relay::new(body, speech, stay, record, limits))
+        Relay::new(source, speech, stay, record, limits)
     }
 }
 

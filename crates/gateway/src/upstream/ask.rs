@@ -12,7 +12,7 @@ use portcullis_mcp::{
 };
 use tokio::time::timeout;
 
-use super::{AnswerBody, Upstream, UpstreamError};
+use super::{AnswerBody, Credential, Repeatable, Upstream, UpstreamError};
 
 /// What the gateway says of itself.
 pub(super) const CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -56,7 +56,12 @@ pub(crate) fn lower(name: &'static str) -> HeaderName {
 
 impl Upstream {
     /// Puts one modern question. `members` are further members of its `params`.
-    pub(super) async fn ask_statelessly(self: &Arc<Self>, method: &str, members: &str) -> Result<Said, UpstreamError> {
+    pub(super) async fn ask_statelessly(
+        self: &Arc<Self>,
+        method: &str,
+        members: &str,
+        credential: &Credential,
+    ) -> Result<Said, UpstreamError> {
         let version = Version::V2026_07_28;
         let comma = if members.is_empty() { "" } else { "," };
         let params = format!(
@@ -64,7 +69,7 @@ impl Upstream {
         );
         let value = HeaderValue::try_from(method).map_err(|_| UpstreamError::Unusable("a method that is no header"))?;
         let headers = [(wire::PROTOCOL_VERSION, HeaderValue::from_static(version.as_str())), (wire::METHOD, value)];
-        self.ask(method, &params, &headers).await
+        self.ask(method, &params, &headers, credential).await
     }
 
     /// Puts one question; `params` is raw JSON.
@@ -73,10 +78,11 @@ impl Upstream {
         method: &str,
         params: &str,
         headers: &[(&'static str, HeaderValue)],
+        credential: &Credential,
     ) -> Result<Said, UpstreamError> {
         let id = self.next_id();
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
-        self.put(body, headers, Some(&id.to_string())).await
+        self.put(body, headers, Some(&id.to_string()), credential).await
     }
 
     /// Tells it something that has no answer.
@@ -84,8 +90,9 @@ impl Upstream {
         &self,
         method: &str,
         headers: &[(&'static str, HeaderValue)],
+        credential: &Credential,
     ) -> Result<Said, UpstreamError> {
-        self.put(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#), headers, None).await
+        self.put(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#), headers, None, credential).await
     }
 
     async fn put(
@@ -93,15 +100,18 @@ impl Upstream {
         body: String,
         headers: &[(&'static str, HeaderValue)],
         id: Option<&str>,
+        credential: &Credential,
     ) -> Result<Said, UpstreamError> {
         let mut request = self.request(Method::POST, Bytes::from(body));
+        // All that we ask for ourselves only reads, but for the beginning of a session, and one too many of those dies.
+        request.extensions_mut().insert(Repeatable);
         let out = request.headers_mut();
         out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         out.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         for (name, value) in headers {
             out.insert(lower(name), value.clone());
         }
-        let (head, body) = self.send(request).await?.into_parts();
+        let (head, body) = self.send(request, credential).await?.into_parts();
         let media_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let media_type = String::from_utf8_lossy(media_type).to_ascii_lowercase();
         let read = async {

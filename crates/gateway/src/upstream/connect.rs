@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use url::{Position, Url};
 
-use super::UpstreamError;
+use super::{Egress, UpstreamError};
 use crate::outbound::{Dialer, Reach};
 
 /// Opens a connection to a server inside this process.
@@ -89,7 +89,7 @@ impl fmt::Debug for UpstreamUrl {
 
 /// What a connection is opened to.
 pub(super) enum Connector {
-    Network { url: UpstreamUrl, dialer: Dialer, reach: Reach },
+    Network { url: UpstreamUrl, dialer: Dialer, reach: Reach, egress: Arc<Egress> },
     InProcess(InProcess),
 }
 
@@ -112,7 +112,7 @@ impl Connector {
     pub(super) async fn open(&self) -> Result<SendRequest<Full<Bytes>>, UpstreamError> {
         match self {
             Self::InProcess(dial) => converse(dial()).await,
-            Self::Network { url, dialer, reach } => {
+            Self::Network { url, dialer, reach, .. } => {
                 let url = &url.0.url;
                 let host = url.host().expect("an upstream address has a host");
                 let port = url.port_or_known_default().expect("http and https have a default port");

@@ -13,7 +13,7 @@ use portcullis_mcp::{
 };
 use tokio::time::timeout;
 
-use super::{Upstream, UpstreamError, ask::Said};
+use super::{Credential, Upstream, UpstreamError, ask::Said};
 
 /// The whole discovery of one upstream.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,13 +66,13 @@ enum Found {
 
 impl Upstream {
     /// Asks it everything, tools included.
-    pub async fn discover(self: &Arc<Self>) -> Result<Discovery, DiscoverError> {
-        timeout(PATIENCE, self.ask_both()).await.unwrap_or(Err(DiscoverError::Upstream(UpstreamError::Late)))
+    pub async fn discover(self: &Arc<Self>, credential: &Credential) -> Result<Discovery, DiscoverError> {
+        timeout(PATIENCE, self.ask_both(credential)).await.unwrap_or(Err(DiscoverError::Upstream(UpstreamError::Late)))
     }
 
-    async fn ask_both(self: &Arc<Self>) -> Result<Discovery, DiscoverError> {
-        let modern = self.ask_modern().await?;
-        let legacy = self.ask_legacy().await?;
+    async fn ask_both(self: &Arc<Self>, credential: &Credential) -> Result<Discovery, DiscoverError> {
+        let modern = self.ask_modern(credential).await?;
+        let legacy = self.ask_legacy(credential).await?;
         match (modern, legacy) {
             (Found::Speaks(mut modern), Found::Speaks(legacy)) => {
                 modern.versions.extend(legacy.versions);
@@ -90,8 +90,8 @@ impl Upstream {
         }
     }
 
-    async fn ask_modern(self: &Arc<Self>) -> Result<Found, DiscoverError> {
-        let said = self.ask_statelessly("server/discover", "").await?;
+    async fn ask_modern(self: &Arc<Self>, credential: &Credential) -> Result<Found, DiscoverError> {
+        let said = self.ask_statelessly("server/discover", "", credential).await?;
         available(&said)?;
         let Some(Message::Response(response)) = said.message() else { return Ok(Found::Not(said.describe())) };
         match response.outcome {
@@ -106,7 +106,7 @@ impl Upstream {
                 let info = scan::member(result, "_meta").and_then(|meta| scan::member(meta, message::META_SERVER_INFO));
                 found.identify(info.or_else(|| scan::member(result, "serverInfo")));
                 found.tools = match scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")) {
-                    Some(_) => self.list_tools().await.ok().map(|tools| tools.len()),
+                    Some(_) => self.list_tools(credential).await.ok().map(|tools| tools.len()),
                     None => None,
                 };
                 Ok(Found::Speaks(found))
@@ -130,13 +130,13 @@ impl Upstream {
         }
     }
 
-    async fn ask_legacy(&self) -> Result<Found, DiscoverError> {
+    async fn ask_legacy(&self, credential: &Credential) -> Result<Found, DiscoverError> {
         let version = Version::NEWEST_LEGACY;
         let params = format!(
             r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{}}}"#,
             super::ask::CLIENT_INFO
         );
-        let said = self.ask("initialize", &params, &[]).await?;
+        let said = self.ask("initialize", &params, &[], credential).await?;
         available(&said)?;
         let Some(Message::Response(response)) = said.message() else { return Ok(Found::Not(said.describe())) };
         let result = match response.outcome {
@@ -158,12 +158,18 @@ impl Upstream {
             Discovery { versions: Version::SERVED.iter().filter(older).copied().collect(), ..Discovery::default() };
         found.identify(scan::member(result, "serverInfo"));
         let has_tools = scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")).is_some();
-        found.tools = self.look_around(negotiated, said.session.as_ref(), has_tools).await;
+        found.tools = self.look_around(negotiated, said.session.as_ref(), has_tools, credential).await;
         Ok(Found::Speaks(found))
     }
 
     /// Uses the session that the question opened, and closes it.
-    async fn look_around(&self, version: Version, session: Option<&HeaderValue>, has_tools: bool) -> Option<usize> {
+    async fn look_around(
+        &self,
+        version: Version,
+        session: Option<&HeaderValue>,
+        has_tools: bool,
+        credential: &Credential,
+    ) -> Option<usize> {
         let mut headers = Vec::new();
         if version >= Version::V2025_06_18 {
             headers.push((wire::PROTOCOL_VERSION, HeaderValue::from_static(version.as_str())));
@@ -171,14 +177,14 @@ impl Upstream {
         headers.extend(session.map(|id| (wire::SESSION_ID, id.clone())));
         let counted = async {
             // spec: TR-133: "send notifications/initialized" before anything else
-            self.tell("notifications/initialized", &headers).await.ok()?;
+            self.tell("notifications/initialized", &headers, credential).await.ok()?;
             if !has_tools {
                 return None;
             }
             let mut count = 0;
             let mut pages = Pages::default();
             loop {
-                let said = self.ask("tools/list", &pages.params(), &headers).await.ok()?;
+                let said = self.ask("tools/list", &pages.params(), &headers, credential).await.ok()?;
                 let Some(Message::Response(response)) = said.message() else { return None };
                 let Outcome::Result(result) = response.outcome else { return None };
                 let listing = tool::listing(result)?;
@@ -196,7 +202,7 @@ impl Upstream {
                 request.headers_mut().insert(super::ask::lower(name), value);
             }
             request.headers_mut().remove(header::CONTENT_TYPE);
-            drop(self.send(request).await);
+            drop(self.send(request, credential).await);
         }
         counted
     }

@@ -10,10 +10,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use portcullis_base::Holder;
 use portcullis_mcp::{Era, Message, Version, message::Outcome, tool};
+use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
-use super::{DiscoverError, Upstream, UpstreamError, discover::Pages};
+use super::{Credential, DiscoverError, Upstream, UpstreamError, discover::Pages};
 
 /// How long an upstream that speaks one era only is taken to do so.
 const ONE_ERA: Duration = Duration::from_mins(5);
@@ -22,14 +24,38 @@ const TOOLS: Duration = Duration::from_mins(1);
 /// How long an upstream that could not be asked, or was asked just now, is left alone.
 const REST: Duration = Duration::from_secs(2);
 
+/// Holders whose tools are remembered.
+const HOLDERS: usize = 1024;
+
 /// Memory of one upstream.
-#[derive(Default)]
 pub(super) struct Known {
     versions: ArcSwapOption<Versions>,
-    asking: Mutex<Option<Instant>>,
-    tools: ArcSwapOption<Tools>,
+    asking: Mutex<Asked>,
+    /// What each holder was told of tools; nobody is shown, or judged by, what another one was told (spec: T-50).
+    tools: Cache<Viewer, Arc<Tools>>,
     listing: Mutex<()>,
     refreshing: AtomicBool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            versions: ArcSwapOption::default(),
+            asking: Mutex::default(),
+            tools: Cache::new(HOLDERS),
+            listing: Mutex::default(),
+            refreshing: AtomicBool::default(),
+        }
+    }
+}
+
+/// What came of asking, when not what was asked for.
+#[derive(Default)]
+struct Asked {
+    /// There was no answer.
+    failed: Option<Instant>,
+    /// Whoever shows nothing is told nothing.
+    refused: Option<Instant>,
 }
 
 struct Versions {
@@ -38,9 +64,14 @@ struct Versions {
     until: Option<Instant>,
 }
 
-/// Header annotations of an upstream's tools, by name.
+/// Who saw a list, and with which version of what they have there; `None` for a list that is everybody's.
+pub type Viewer = Option<(Holder, i64)>;
+
+/// Header annotations of an upstream's tools.
 pub struct Tools {
+    /// Those of the tools that have some, by name.
     annotations: HashMap<String, Vec<tool::Annotation>>,
+    listed: usize,
     until: Instant,
 }
 
@@ -52,34 +83,39 @@ impl Tools {
 
     /// How many tools were listed.
     pub(super) fn len(&self) -> usize {
-        self.annotations.len()
+        self.listed
     }
 }
 
 impl Upstream {
-    /// The revisions it speaks, newest first: from memory, or by asking.
-    pub async fn versions(self: &Arc<Self>) -> Result<Arc<[Version]>, DiscoverError> {
-        if let Some(known) = self.known.versions.load().as_ref() {
-            if known.until.is_some_and(|until| until < Instant::now()) {
-                self.refresh();
-            }
-            return Ok(known.served.clone());
+    /// The revisions it speaks, newest first: from memory, or by asking with `credential`.
+    pub async fn versions(self: &Arc<Self>, credential: &Credential) -> Result<Arc<[Version]>, DiscoverError> {
+        if let Some(served) = self.known_versions() {
+            return Ok(served);
         }
         let mut asked = self.known.asking.lock().await;
-        if let Some(known) = self.known.versions.load().as_ref() {
-            return Ok(known.served.clone());
+        if let Some(served) = self.known_versions() {
+            return Ok(served);
         }
         // Whoever waited for a failing question does not put it again at once.
-        if asked.is_some_and(|at| at.elapsed() < REST) {
-            return Err(DiscoverError::Upstream(UpstreamError::Late));
+        let is_fresh = |moment: Option<Instant>| moment.is_some_and(|at| at.elapsed() < REST);
+        if is_fresh(asked.failed) {
+            return Err(DiscoverError::Upstream(UpstreamError::Asked));
         }
-        match self.learn().await {
-            Ok(served) => Ok(served),
-            Err(error) => {
-                *asked = Some(Instant::now());
-                Err(error)
-            }
+        if credential.is_none() && is_fresh(asked.refused) {
+            let refused = UpstreamError::Credentials { status: 401, challenges: Vec::new() };
+            return Err(DiscoverError::Upstream(refused));
         }
+        let outcome = self.learn(credential).await;
+        let now = Instant::now();
+        match &outcome {
+            Ok(_) => *asked = Asked::default(),
+            // A refusal of one person says nothing about the next one, who may show something better.
+            Err(DiscoverError::Upstream(UpstreamError::Credentials { .. })) if !credential.is_none() => {}
+            Err(DiscoverError::Upstream(UpstreamError::Credentials { .. })) => asked.refused = Some(now),
+            Err(_) => asked.failed = Some(now),
+        }
+        outcome
     }
 
     /// The revisions it is known to speak, without asking.
@@ -87,67 +123,89 @@ impl Upstream {
         self.known.versions.load().as_ref().map(|known| known.served.clone())
     }
 
+    /// Takes what was known of it before this process began. It is asked anew before long.
+    pub fn recall(&self, served: Arc<[Version]>) {
+        let since = Instant::now();
+        let recalled = Arc::new(Versions { served, since, until: Some(since) });
+        let none: Option<Arc<Versions>> = None;
+        self.known.versions.compare_and_swap(&none, Some(recalled));
+    }
+
     /// Takes the memory of its revisions as doubtful: they are asked for anew, and meanwhile used.
-    pub fn doubt(self: &Arc<Self>) {
+    pub fn doubt(&self) {
         // Whoever provokes odd answers must not make us ask all the time.
-        if self.known.versions.load().as_ref().is_some_and(|known| known.since.elapsed() > REST) {
-            self.refresh();
+        if let Some(known) = self.known.versions.load().as_ref().filter(|known| known.since.elapsed() > REST) {
+            self.keep(known.served.clone(), Some(Instant::now()));
         }
     }
 
-    async fn learn(self: &Arc<Self>) -> Result<Arc<[Version]>, DiscoverError> {
-        let found = self.discover().await?;
+    /// Whether its revisions are to be asked for anew; said to one caller only, who then calls [`Self::learn_again`].
+    pub fn is_due(&self) -> bool {
+        let due = |known: &Versions| known.until.is_some_and(|until| until < Instant::now());
+        self.known.versions.load().as_ref().is_some_and(|known| due(known))
+            && !self.known.refreshing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Asks for its revisions anew.
+    // spec: TR-122: a failed question leaves what was known.
+    pub async fn learn_again(self: &Arc<Self>, credential: &Credential) -> Option<Arc<[Version]>> {
+        let learned = self.learn(credential).await;
+        if let Err(error) = &learned {
+            tracing::warn!(server.name = %self.name, %error, "upstream could not be asked again");
+            if let Some(served) = self.known_versions() {
+                self.keep(served, Some(Instant::now() + ONE_ERA));
+            }
+        }
+        self.known.refreshing.store(false, Ordering::Release);
+        learned.ok()
+    }
+
+    async fn learn(self: &Arc<Self>, credential: &Credential) -> Result<Arc<[Version]>, DiscoverError> {
+        let found = self.discover(credential).await?;
         let both = found.speaks(Era::Modern) && found.speaks(Era::Legacy);
         let served: Arc<[Version]> = found.versions.into();
         tracing::info!(server.name = %self.name, versions = ?served, "upstream discovered");
-        let until = (!both).then(|| Instant::now() + ONE_ERA);
-        self.known.versions.store(Some(Arc::new(Versions { served: served.clone(), since: Instant::now(), until })));
+        self.keep(served.clone(), (!both).then(|| Instant::now() + ONE_ERA));
         Ok(served)
     }
 
-    // spec: TR-122: a failed question leaves what was known.
-    fn refresh(self: &Arc<Self>) {
-        if self.known.refreshing.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let upstream = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = upstream.learn().await {
-                tracing::warn!(server.name = %upstream.name, %error, "upstream could not be asked again");
-                if let Some(known) = upstream.known.versions.load().as_ref() {
-                    let until = Some(Instant::now() + ONE_ERA);
-                    let served = known.served.clone();
-                    upstream.known.versions.store(Some(Arc::new(Versions { served, since: Instant::now(), until })));
-                }
-            }
-            upstream.known.refreshing.store(false, Ordering::Release);
-        });
+    fn keep(&self, served: Arc<[Version]>, until: Option<Instant>) {
+        self.known.versions.store(Some(Arc::new(Versions { served, since: Instant::now(), until })));
     }
 
-    /// The header annotations of its tools.
+    /// The header annotations of its tools, as `viewer` sees them.
     // spec: TR-127: "built from that upstream's own current schema"
-    pub async fn tools(self: &Arc<Self>) -> Result<Arc<Tools>, UpstreamError> {
-        let current = || self.known.tools.load_full().filter(|tools| Instant::now() < tools.until);
-        if let Some(tools) = current() {
-            return Ok(tools);
-        }
-        let _listing = self.known.listing.lock().await;
-        match current() {
-            Some(tools) => Ok(tools),
-            None => self.list_tools().await,
-        }
+    pub async fn tools(
+        self: &Arc<Self>,
+        credential: &Credential,
+        viewer: &Viewer,
+    ) -> Result<Arc<Tools>, UpstreamError> {
+        let listing = match self.known.tools.get_value_or_guard_async(viewer).await {
+            Ok(tools) if Instant::now() < tools.until => return Ok(tools),
+            Ok(stale) => {
+                // One asks again, and the others go on with what they had.
+                let Ok(_listing) = self.known.listing.try_lock() else { return Ok(stale) };
+                let tools = Arc::new(self.list_tools(credential).await?);
+                self.known.tools.insert(viewer.clone(), tools.clone());
+                return Ok(tools);
+            }
+            Err(listing) => listing,
+        };
+        let tools = Arc::new(self.list_tools(credential).await?);
+        drop(listing.insert(tools.clone()));
+        Ok(tools)
     }
 
     /// Forgets the annotations: the upstream did not agree with what was made of them.
-    pub fn forget_tools(&self) {
-        self.known.tools.store(None);
+    pub fn forget_tools(&self, viewer: &Viewer) {
+        self.known.tools.remove(viewer);
     }
 
-    pub(super) async fn list_tools(self: &Arc<Self>) -> Result<Arc<Tools>, UpstreamError> {
-        let mut annotations = HashMap::new();
+    pub(super) async fn list_tools(self: &Arc<Self>, credential: &Credential) -> Result<Tools, UpstreamError> {
+        let (mut annotations, mut listed) = (HashMap::new(), 0);
         let mut pages = Pages::default();
         loop {
-            let said = self.ask_statelessly("tools/list", &pages.members()).await?;
+            let said = self.ask_statelessly("tools/list", &pages.members(), credential).await?;
             let Some(Message::Response(response)) = said.message() else {
                 return Err(UpstreamError::Unusable("no answer to tools/list"));
             };
@@ -159,7 +217,12 @@ impl Upstream {
             let Some(listing) = listing else { break };
             for tool in listing.tools {
                 match tool.headers {
-                    Ok(headers) => drop(annotations.insert(tool.name, headers)),
+                    Ok(headers) => {
+                        listed += 1;
+                        if !headers.is_empty() {
+                            annotations.insert(tool.name, headers);
+                        }
+                    }
                     Err(why) => {
                         let name = portcullis_base::printable(&tool.name, 64);
                         // spec: TR-128: "log name and reason"
@@ -171,8 +234,6 @@ impl Upstream {
                 break;
             }
         }
-        let tools = Arc::new(Tools { annotations, until: Instant::now() + TOOLS });
-        self.known.tools.store(Some(tools.clone()));
-        Ok(tools)
+        Ok(Tools { annotations, listed, until: Instant::now() + TOOLS })
     }
 }

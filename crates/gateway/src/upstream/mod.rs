@@ -4,9 +4,14 @@
 //! credential that came in can go out (SEC-3).
 
 mod ask;
+mod breaker;
 mod connect;
+mod credential;
 mod discover;
+mod egress;
+mod exchange;
 mod known;
+mod places;
 mod pool;
 
 use std::{
@@ -21,25 +26,27 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use portcullis_base::ServerName;
-use tokio::time::timeout;
+use portcullis_oauth::upstream::challenge::Challenge;
 
 pub use connect::{InProcess, UpstreamUrl, UpstreamUrlError};
+pub use credential::Credential;
 pub use discover::{DiscoverError, Discovery};
-pub use known::Tools;
+pub use egress::{Egress, EgressError};
+pub use exchange::Repeatable;
+pub use known::{Tools, Viewer};
+pub use places::For;
 pub use pool::AnswerBody;
 
 pub(crate) use ask::{answer_in, lower, whole};
 
-use self::{connect::Connector, known::Known, pool::Pool};
+use self::{breaker::Breaker, connect::Connector, known::Known, places::Places, pool::Pool};
 use crate::outbound::{DialError, Dialer, Reach, USER_AGENT};
 
 /// Idle connections kept to one upstream.
 const IDLE_CONNECTIONS: usize = 256;
-/// How long a used connection may take to become ready again.
-const SETTLING: Duration = Duration::from_millis(5);
 
 /// What an administrator said about a server's whereabouts.
 #[derive(Clone)]
@@ -50,6 +57,8 @@ pub enum Location {
         url: UpstreamUrl,
         /// How far a connection to it may reach.
         reach: Reach,
+        /// By which way.
+        egress: Arc<Egress>,
     },
     /// In this process.
     InProcess(InProcess),
@@ -64,11 +73,18 @@ pub struct Limits {
     pub idle: Duration,
     /// The whole answer, however lively.
     pub total: Duration,
+    /// Exchanges at one time.
+    pub concurrent: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: Duration::from_mins(1), idle: Duration::from_mins(5), total: Duration::from_hours(1) }
+        Self {
+            head: Duration::from_mins(1),
+            idle: Duration::from_mins(5),
+            total: Duration::from_hours(1),
+            concurrent: crate::config::Server::CONCURRENT,
+        }
     }
 }
 
@@ -87,6 +103,15 @@ pub enum UpstreamError {
     /// The body of the answer broke off.
     #[error("the answer broke off: {0}")]
     Torn(io::Error),
+    /// It failed so often that it is left alone for so long; nothing was sent.
+    #[error("it keeps failing and is left alone for {} ms", .0.as_millis())]
+    Resting(Duration),
+    /// It could not be asked what it speaks a moment ago, and is not asked again at once; nothing was sent.
+    #[error("it could not be asked what it speaks a moment ago")]
+    Asked,
+    /// As much as it may be given at one time is under way, and went on for too long; nothing was sent.
+    #[error("too many requests to it are under way")]
+    Busy,
     /// It says itself that it failed.
     #[error("it failed with status {0}")]
     Failed(u16),
@@ -94,8 +119,13 @@ pub enum UpstreamError {
     #[error("unusable answer: {0}")]
     Unusable(&'static str),
     /// It wants credentials, or others than it got.
-    #[error("it refuses our credentials (status {0})")]
-    Credentials(u16),
+    #[error("it refuses our credentials (status {status})")]
+    Credentials {
+        /// What it answered with.
+        status: u16,
+        /// What it says that it wants.
+        challenges: Vec<Challenge>,
+    },
 }
 
 impl UpstreamError {
@@ -105,9 +135,12 @@ impl UpstreamError {
             Self::Unreachable(_) => "the upstream cannot be reached",
             Self::Late => "the upstream did not answer in time",
             Self::Broken(_) | Self::Torn(_) => "the connection to the upstream broke",
+            Self::Resting(_) => "the upstream keeps failing and is left alone for a while",
+            Self::Asked => "the upstream could not be asked what it speaks a moment ago",
+            Self::Busy => "too many requests to the upstream are under way",
             Self::Failed(_) => "the upstream says that it failed",
             Self::Unusable(why) => why,
-            Self::Credentials(_) => "the upstream does not accept the gateway's credentials",
+            Self::Credentials { .. } => "the upstream does not accept the gateway's credentials",
         }
     }
 
@@ -118,9 +151,15 @@ impl UpstreamError {
             Self::Unreachable(_) => format!("The server {name} cannot be reached."),
             Self::Late => format!("The server {name} did not answer in time."),
             Self::Broken(_) | Self::Torn(_) => format!("The server {name} broke off the connection."),
+            Self::Resting(rest) => format!(
+                "The server {name} has failed several times in a row, so it is left alone for {} s. Try again then.",
+                rest.as_millis().div_ceil(1000)
+            ),
+            Self::Asked => format!("The server {name} gave no usable answer a moment ago. Try again in a few seconds."),
+            Self::Busy => format!("The server {name} has too much to do at the moment. Try again in a few seconds."),
             Self::Failed(_) => format!("The server {name} failed."),
             Self::Unusable(_) => format!("The server {name} gave an answer that cannot be used."),
-            Self::Credentials(_) => format!("The server {name} does not accept the gateway's credentials."),
+            Self::Credentials { .. } => format!("The server {name} does not accept the gateway's credentials."),
         }
     }
 }
@@ -133,6 +172,8 @@ pub struct Upstream {
     headers: HeaderMap,
     pool: Arc<Pool>,
     limits: Limits,
+    breaker: Arc<Breaker>,
+    places: Arc<Places>,
     known: Known,
     ids: AtomicU64,
 }
@@ -140,16 +181,27 @@ pub struct Upstream {
 impl Upstream {
     /// An upstream, not yet contacted.
     pub fn new(name: ServerName, location: Location, dialer: &Dialer, limits: Limits) -> Self {
+        let mut headers = HeaderMap::with_capacity(16);
+        if let Location::Url { egress, .. } = &location {
+            headers.extend(egress.headers.clone());
+        }
         let connector = match location {
-            Location::Url { url, reach } => Connector::Network { url, dialer: dialer.clone(), reach },
+            Location::Url { url, reach, egress } => {
+                let dialer = match &egress.certificates {
+                    Some(certificates) => dialer.clone().with_certificates(certificates),
+                    None => dialer.clone(),
+                };
+                Connector::Network { url, dialer, reach, egress }
+            }
             Location::InProcess(dial) => Connector::InProcess(dial),
         };
-        let mut headers = HeaderMap::with_capacity(16);
         headers.insert(header::HOST, connector.authority());
         headers.insert(header::USER_AGENT, USER_AGENT);
         // spec: T-61: the plain form; what comes encoded all the same is refused.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         Self {
+            breaker: Breaker::new(name.clone()),
+            places: Places::new(limits.concurrent),
             name,
             path: connector.path(),
             connector,
@@ -184,56 +236,6 @@ impl Upstream {
         *request.uri_mut() = self.path.clone();
         *request.headers_mut() = self.headers.clone();
         request
-    }
-
-    /// Sends `request` and waits for the head of the answer.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, UpstreamError> {
-        match timeout(self.limits.head, self.exchange(request)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(UpstreamError::Late),
-        }
-    }
-
-    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, UpstreamError> {
-        loop {
-            let (mut sender, fresh) = match self.pool.take() {
-                Some(sender) => (sender, false),
-                None => (self.connector.open().await?, true),
-            };
-            // An exchange has ended a moment before its connection is ready for the next.
-            if !fresh && !sender.is_ready() && !matches!(timeout(SETTLING, sender.ready()).await, Ok(Ok(()))) {
-                continue;
-            }
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    let (head, body) = response.into_parts();
-                    let body = AnswerBody::new(body, &head.headers, self.pool.clone(), sender);
-                    return accept(Response::from_parts(head, body));
-                }
-                // The request is repeated only when hyper gives it back, which means that none of it was sent.
-                Err(mut refused) => match refused.take_message() {
-                    Some(unsent) if !fresh => request = unsent,
-                    _ => return Err(UpstreamError::Broken(refused.into_error())),
-                },
-            }
-        }
-    }
-}
-
-fn accept(response: Response<AnswerBody>) -> Result<Response<AnswerBody>, UpstreamError> {
-    // spec: T-29: "no automatic redirects to upstream MCP"
-    if response.status().is_redirection() {
-        return Err(UpstreamError::Unusable("a redirect"));
-    }
-    // spec: T-61
-    let encoding = response.headers().get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(UpstreamError::Unusable("an encoded body"));
-    }
-    // spec: RS-22: an upstream's refusal of us is not a refusal of the client's token.
-    match response.status().as_u16() {
-        status @ (401 | 403 | 407) => Err(UpstreamError::Credentials(status)),
-        _ => Ok(response),
     }
 }
 
@@ -282,9 +284,10 @@ impl Upstreams {
 impl Upstream {
     fn is_at(&self, location: &Location, limits: Limits) -> bool {
         let same = match (&self.connector, location) {
-            (Connector::Network { url, reach, .. }, Location::Url { url: new, reach: allowed }) => {
-                url == new && reach == allowed
-            }
+            (
+                Connector::Network { url, reach, egress, .. },
+                Location::Url { url: new, reach: allowed, egress: way },
+            ) => url == new && reach == allowed && (Arc::ptr_eq(egress, way) || egress == way),
             (Connector::InProcess(dial), Location::InProcess(new)) => Arc::ptr_eq(dial, new),
             _ => false,
         };

@@ -17,6 +17,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 
+use super::places::Place;
+
 /// How long an unused connection is kept when the upstream does not say.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -67,6 +69,8 @@ impl Pool {
 pub struct AnswerBody {
     body: Incoming,
     lease: Option<Lease>,
+    /// Kept until the answer has ended.
+    place: Option<Box<Place>>,
 }
 
 struct Lease {
@@ -77,7 +81,7 @@ struct Lease {
 
 impl AnswerBody {
     pub(super) fn new(body: Incoming, headers: &HeaderMap, pool: Arc<Pool>, sender: Sender) -> Self {
-        Self { body, lease: Some(Lease { pool, sender, keep: keep(headers) }) }
+        Self { body, lease: Some(Lease { pool, sender, keep: keep(headers) }), place: None }
     }
 
     /// The length the upstream announced.
@@ -85,7 +89,13 @@ impl AnswerBody {
         self.body.size_hint().exact()
     }
 
+    /// Keeps a place among the exchanges under way until this answer has ended.
+    pub(super) fn holds(&mut self, place: Option<Place>) {
+        self.place = place.map(Box::new);
+    }
+
     fn ended(&mut self) {
+        self.place = None;
         if let Some(Lease { pool, sender, keep }) = self.lease.take() {
             pool.put(sender, keep);
         }
@@ -107,7 +117,7 @@ impl Body for AnswerBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             None => self.ended(),
-            Some(Err(_)) => self.lease = None,
+            Some(Err(_)) => (self.lease, self.place) = (None, None),
             Some(Ok(_)) if self.body.is_end_stream() => self.ended(),
             Some(Ok(_)) => {}
         }

@@ -1,0 +1,48 @@
+//! How one server is spoken to beyond where it is: certificates and headers that every request has.
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::{
+    config,
+    outbound::{Certificates, CertificatesError},
+};
+
+/// What an administrator said of the way to a server.
+#[derive(Clone, Default, PartialEq)]
+pub struct Egress {
+    /// Its authority, and what we show.
+    pub(super) certificates: Option<Certificates>,
+    /// Headers that every request has.
+    pub(super) headers: HeaderMap,
+}
+
+/// Why an entry cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// Its certificates.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// The value of a header, whose name this is.
+    #[error("the value of the header {0} cannot stand in a request")]
+    Header(String),
+}
+
+impl Egress {
+    /// The way to the server of this entry.
+    pub fn new(entry: &config::Server) -> Result<Self, EgressError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &entry.headers {
+            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| EgressError::Header(name.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+        }
+        let certificates =
+            if entry.tls == config::Tls::default() { None } else { Some(Certificates::read(&entry.tls)?) };
+        Ok(Self { certificates, headers })
+    }
+
+    /// Its authority, and what we show, if an administrator named some.
+    pub const fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+}
