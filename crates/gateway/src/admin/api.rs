@@ -12,29 +12,32 @@ use axum::{
 use http::header;
 use serde_json::{Value, json};
 
-use super::{groups, people, providers, service_accounts};
+use super::{connections, groups, people, providers, service_accounts};
 use crate::{
     app::App,
     error::ApiError,
     extract::{ApiAdmin, calls_not_too_often},
     pages::admin::{
+        connections::{Holder, Row as ConnectionRow},
         groups::GroupRow,
         people::{PersonRow, State as AccountState},
         providers::{Discovery, ProviderCard},
         service_accounts::{ProofKind, ServiceRow},
     },
+    pages::connections::{MadeOf, State as HeldState},
 };
 
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/people", get(all_people))
+        .route("/api/v1/connections", get(all_connections))
         .route("/api/v1/groups", get(all_groups))
         .route("/api/v1/providers", get(all_providers))
         .route("/api/v1/service-accounts", get(all_service_accounts))
         .layer(middleware::from_fn_with_state(Arc::clone(app), calls_not_too_often))
 }
 
-fn answer(body: &Value) -> Response {
+pub(super) fn answer(body: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
@@ -120,4 +123,38 @@ async fn all_service_accounts(State(app): State<Arc<App>>, _: ApiAdmin) -> Resul
         })
     };
     Ok(answer(&json!({ "service_accounts": rows.iter().map(row).collect::<Vec<_>>() })))
+}
+
+/// `GET /api/v1/connections?server=&person=&page=`
+async fn all_connections(
+    State(app): State<Arc<App>>,
+    _: ApiAdmin,
+    Query(wanted): Query<connections::Wanted>,
+) -> Result<Response, ApiError> {
+    let (rows, paging) = connections::found(&app, &wanted).await.map_err(ApiError::unavailable)?;
+    let rows: Vec<Value> = rows.iter().map(connection).collect();
+    Ok(answer(&json!({ "connections": rows, "page": paging.page, "pages": paging.pages, "total": paging.total })))
+}
+
+fn connection(row: &ConnectionRow) -> Value {
+    let held = &row.held;
+    let (person, name) = match &row.holder {
+        Holder::Person { id, name } => (Some(id), Some(name)),
+        Holder::Shared => (None, None),
+    };
+    json!({
+        "id": row.id,
+        "server": row.server,
+        "shared": person.is_none(),
+        "person": person,
+        "name": name,
+        "kind": match held.made_of { MadeOf::SignIn => "oauth", MadeOf::Key => "key" },
+        "issuer": row.issuer,
+        "account": held.account,
+        "scopes": held.scopes,
+        "state": match held.state { HeldState::Good => "good", HeldState::NeedsSignIn(_) => "needs_sign_in" },
+        "why": row.why,
+        "connected_at": held.connected_at.to_string(),
+        "used_at": held.used_at.map(|at| at.to_string()),
+    })
 }

@@ -4,6 +4,8 @@
 //! in the journal before it is made; what cannot be written down is not done.
 
 mod api;
+mod connections;
+mod examined;
 mod groups;
 mod offboarding;
 mod people;
@@ -28,6 +30,8 @@ use crate::{
 /// The routes of this door.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
+        .merge(connections::routes())
+        .merge(examined::routes())
         .merge(groups::routes())
         .merge(offboarding::routes())
         .merge(people::routes())

@@ -80,7 +80,10 @@ async fn end(
     if form.confirm.trim().to_lowercase() != person.name.to_lowercase() {
         return page(&app, &who, &person, Some("That is not the account name. Nothing was ended.")).await;
     }
-    let offboarding = Offboarding::new(app.desk(who.actor()), &app.keys).through(&app.providers).here(&app.ended);
+    let offboarding = Offboarding::new(app.desk(who.actor()), &app.keys)
+        .through(&app.providers)
+        .here(&app.ended)
+        .connections(&app.connections);
     match offboarding.end(&person.id, Extent::Account, &How::Administrator).await {
         Ok(Some(done)) => {
             app.make_known().await;
@@ -166,6 +169,10 @@ fn ended(report: &Report) -> Vec<String> {
     lines.extend(count(ended.consents, "remembered consent", "remembered consents"));
     let grants = ended.grants.iter().filter(|grant| grant.client != ACCESS_KEY);
     lines.extend(grants.map(|grant| format!("The access of {} to {}", grant.client, grant.resource)));
+    lines.extend(ended.connections.iter().map(|connection| {
+        let account = connection.account.as_deref().map(|account| format!(" as {account}")).unwrap_or_default();
+        format!("The connection to {}{account}; at its issuer: {}", connection.server, connection.revoked)
+    }));
     lines.extend(ended.given_back.iter().map(|issuer| format!("The refresh token of {issuer}, which took it back")));
     lines
 }

@@ -15,8 +15,8 @@ use crate::{
     config::{BackChannel, ProviderKind},
     error::PageError,
     extract::{Admin, AdminForm},
-    identity::{CheckState, Provider},
-    pages::admin::providers::{CheckRow, Checked, Discovery, Health, ProviderCard, Providers, checked, providers},
+    identity::Provider,
+    pages::admin::providers::{Checked, Discovery, ProviderCard, Providers, checked, providers},
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -66,17 +66,8 @@ async fn check(
     AdminForm { who, form: Nothing {} }: AdminForm<Nothing>,
 ) -> Result<Response, PageError> {
     let provider = app.providers.get(&id).ok_or_else(PageError::not_found)?;
-    let rows = provider.examine().await.into_iter().map(|check| CheckRow {
-        name: check.name.to_owned(),
-        health: match check.state {
-            CheckState::Good => Health::Good,
-            CheckState::Warning => Health::Warning,
-            CheckState::Bad => Health::Bad,
-        },
-        text: check.text,
-        advice: check.advice,
-    });
-    let view = Checked { account: who.account(), id: provider.id(), name: provider.name(), rows: rows.collect() };
+    let rows = provider.examine().await;
+    let view = Checked { account: who.account(), id: provider.id(), name: provider.name(), rows };
     Ok(checked(&view).into_response())
 }
 

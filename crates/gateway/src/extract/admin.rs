@@ -81,7 +81,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for AdminForm<T> {
 
 /// The page that a form belongs to: `/admin/people/{id}/groups` is on `/admin/people/{id}`.
 fn page_of(form: &str) -> String {
-    let keep = if form.starts_with("/admin/people/") { 4 } else { 3 };
+    let keep = match form {
+        _ if form.starts_with("/admin/servers/") => usize::MAX,
+        _ if form.starts_with("/admin/people/") || form.starts_with("/admin/connections/") => 4,
+        _ => 3,
+    };
     form.split('/').take(keep).collect::<Vec<_>>().join("/")
 }
 
@@ -105,5 +109,7 @@ mod tests {
         assert_eq!(page_of("/admin/service-accounts"), "/admin/service-accounts");
         assert_eq!(page_of("/admin/service-accounts/svc_1/rotate"), "/admin/service-accounts");
         assert_eq!(page_of("/admin/providers/company/check"), "/admin/providers");
+        assert_eq!(page_of("/admin/connections/tickets/disconnect"), "/admin/connections/tickets");
+        assert_eq!(page_of("/admin/servers/tickets/check"), "/admin/servers/tickets/check");
     }
 }

@@ -8,6 +8,7 @@ pub mod account;
 pub mod admin;
 mod agent;
 pub mod assets;
+pub mod connections;
 pub mod consent;
 pub mod error;
 mod form;
@@ -48,6 +49,8 @@ pub struct Account<'a> {
 pub enum Room {
     /// Servers and applications.
     Home,
+    /// As whom the person acts at servers.
+    Connections,
     /// The person's own sign-ins and keys.
     SignIns,
     /// Administration.
@@ -165,7 +168,11 @@ fn layout(room: Room, title: &str, account: Option<Account<'_>>, main: Markup) -
 /// The way through the house.
 fn rooms(room: Room, standing: Standing) -> Markup {
     let office = (Room::Admin, "/admin", "Admin");
-    let rooms = [(Room::Home, "/", "Home"), (Room::SignIns, "/account", "My sign-ins")];
+    let rooms = [
+        (Room::Home, "/", "Home"),
+        (Room::Connections, "/connections", "My connections"),
+        (Room::SignIns, "/account", "My sign-ins"),
+    ];
     let rooms = rooms.into_iter().chain((standing > Standing::Member).then_some(office));
     html! {
         nav.rooms aria-label="Main" {

@@ -1,5 +1,7 @@
 //! The pages of administration.
 
+pub mod connections;
+pub mod examined;
 pub mod groups;
 pub mod offboarding;
 pub mod people;
@@ -20,13 +22,21 @@ enum Tab {
     Groups,
     Roles,
     Providers,
+    Connections,
     ServiceAccounts,
     Offboarding,
 }
 
 impl Tab {
-    const ALL: [Self; 6] =
-        [Self::People, Self::Groups, Self::Roles, Self::Providers, Self::ServiceAccounts, Self::Offboarding];
+    const ALL: [Self; 7] = [
+        Self::People,
+        Self::Groups,
+        Self::Roles,
+        Self::Providers,
+        Self::Connections,
+        Self::ServiceAccounts,
+        Self::Offboarding,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -34,6 +44,7 @@ impl Tab {
             Self::Groups => "Groups",
             Self::Roles => "Roles",
             Self::Providers => "Providers",
+            Self::Connections => "Connections",
             Self::ServiceAccounts => "Service accounts",
             Self::Offboarding => "Offboarding",
         }
@@ -45,6 +56,7 @@ impl Tab {
             Self::Groups => "/admin/groups",
             Self::Roles => "/admin/roles",
             Self::Providers => "/admin/providers",
+            Self::Connections => "/admin/connections",
             Self::ServiceAccounts => "/admin/service-accounts",
             Self::Offboarding => "/admin/offboarding",
         }
@@ -54,7 +66,7 @@ impl Tab {
     const fn needs(self) -> Standing {
         match self {
             Self::People | Self::Groups | Self::Roles | Self::Offboarding => Standing::Auditor,
-            Self::Providers | Self::ServiceAccounts => Standing::Administrator,
+            Self::Providers | Self::Connections | Self::ServiceAccounts => Standing::Administrator,
         }
     }
 }

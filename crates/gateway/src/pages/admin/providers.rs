@@ -12,6 +12,7 @@ use super::{
     },
     Tab, page,
 };
+use crate::check::{Check, CheckState};
 
 /// What the page shows.
 pub struct Providers<'a> {
@@ -60,29 +61,6 @@ pub enum Discovery {
     NotYet,
     /// Then.
     At(Timestamp),
-}
-
-/// How one thing about a provider is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// In order.
-    Good,
-    /// It works, and could be better.
-    Warning,
-    /// It does not work.
-    Bad,
-}
-
-/// One thing that was looked at.
-pub struct CheckRow {
-    /// What.
-    pub name: String,
-    /// How it is.
-    pub health: Health,
-    /// What was found.
-    pub text: String,
-    /// What to do.
-    pub advice: Option<String>,
 }
 
 /// The list of providers.
@@ -178,13 +156,13 @@ pub struct Checked<'a> {
     /// Its name on buttons.
     pub name: &'a str,
     /// What was looked at.
-    pub rows: Vec<CheckRow>,
+    pub rows: Vec<Check>,
 }
 
 /// The result of looking at one provider.
 pub fn checked(view: &Checked<'_>) -> Page {
     let name = foreign(view.name);
-    let bad = view.rows.iter().filter(|row| row.health == Health::Bad).count();
+    let bad = view.rows.iter().filter(|row| row.state == CheckState::Bad).count();
     let heads = [Head::Seen("What"), Head::Seen("How"), Head::Seen("Found")];
     page(
         Tab::Providers,
@@ -206,16 +184,19 @@ pub fn checked(view: &Checked<'_>) -> Page {
     )
 }
 
-fn check_row(row: &CheckRow) -> Markup {
+/// How something is, in a word.
+pub(super) fn state_tag(state: CheckState) -> Markup {
+    match state {
+        CheckState::Good => html! { span.tag.good { "Good" } },
+        CheckState::Warning => html! { span.tag.warn { "Look at this" } },
+        CheckState::Bad => html! { span.tag.bad { "Wrong" } },
+    }
+}
+
+fn check_row(row: &Check) -> Markup {
     html! {
-        (cell("What", html! { div.spoken { b { (foreign(&row.name)) } } }))
-        (cell("How", html! {
-            @match row.health {
-                Health::Good => { span.tag.good { "Good" } }
-                Health::Warning => { span.tag.warn { "Look at this" } }
-                Health::Bad => { span.tag.bad { "Wrong" } }
-            }
-        }))
+        (cell("What", html! { div.spoken { b { (row.name) } } }))
+        (cell("How", state_tag(row.state)))
         (cell("Found", html! {
             (printable(&row.text, 600))
             @if let Some(advice) = &row.advice { div.small.muted.spoken { (printable(advice, 600)) } }
