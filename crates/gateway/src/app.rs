@@ -12,7 +12,9 @@ use portcullis_store::{Extent, Store, StoreError};
 use crate::{
     access_keys::AccessKeys,
     assertion_keys::AssertionKeys,
+    authority::Authority,
     config::Config,
+    connections::Connections,
     desk::Desk,
     ended::Ended,
     external::Externals,
@@ -61,6 +63,8 @@ pub struct App {
     pub externals: Arc<Externals>,
     /// Issuers whose tokens let workloads in.
     pub workloads: Workloads,
+    /// Who has which credential at which server.
+    pub connections: Arc<Connections>,
     /// How fresh all that is.
     pub feed: Feed,
     /// Journal lines that are not in the index yet.
@@ -75,6 +79,8 @@ pub struct App {
     pub providers: Arc<Providers>,
     /// The servers behind us.
     pub upstreams: Arc<Upstreams>,
+    /// We as the client of their authorization servers.
+    pub authority: Arc<Authority>,
     /// How often one may try.
     pub limits: Limits,
     /// Password checks, a few at a time.
@@ -118,7 +124,10 @@ impl App {
         extent: Extent,
         how: &How,
     ) -> Result<Option<offboard::Done>, OffboardError> {
-        let offboarding = Offboarding::new(self.desk(by), &self.keys).through(&self.providers).here(&self.ended);
+        let offboarding = Offboarding::new(self.desk(by), &self.keys)
+            .through(&self.providers)
+            .here(&self.ended)
+            .connections(&self.connections);
         let done = offboarding.end(person, extent, how).await;
         if let Err(error) = self.feed.catch_up().await {
             tracing::warn!(%error, "the change feed cannot be read; the end of a person is known by their grants only");
@@ -173,6 +182,8 @@ impl App {
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
+            connections: self.connections.clone(),
+            store: self.store.clone(),
             upstreams: self.upstreams.clone(),
             settings,
         }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use portcullis_base::{Clock, GrantId, Rng, ServerName};
+use futures_util::future::BoxFuture;
+use portcullis_base::{Clock, ConnectionId, GrantId, Rng, ServerName};
 use portcullis_oauth::jwks::KeySet;
 use portcullis_policy::Bundle;
 use portcullis_store::{Change, ChangeKind, PersonKind, Store, StoreError};
@@ -22,12 +23,12 @@ use crate::{
     config,
     ended::Ended,
     fresh::{Fresh, SignIn},
+    key_ring,
     keys::Keys,
-    outbound::Reach,
     roles::Appointments,
     signing,
     snapshot::{Person, Server, Snapshot},
-    upstream::{InProcess, Limits, Location, UpstreamUrl, Upstreams},
+    upstream::{InProcess, Limits, Location, Upstreams},
 };
 
 /// How often the change feed is read.
@@ -47,6 +48,15 @@ pub struct Feed {
     turn: tokio::sync::Mutex<()>,
 }
 
+/// Who remembers connections, and must hear of every change.
+pub trait Follower: Send + Sync {
+    /// These have changed, or are gone.
+    fn changed<'a>(&'a self, ids: &'a [ConnectionId]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Changes may have been missed: nothing that is remembered is to be relied on.
+    fn forget_all(&self);
+}
+
 /// Where the snapshot comes from.
 pub struct Sources {
     /// The database.
@@ -57,6 +67,8 @@ pub struct Sources {
     pub bundle: Arc<Bundle>,
     /// Whether personal access keys are good.
     pub personal_keys: config::AccessKeys,
+    /// What references to secrets in entries of the database are followed with.
+    pub environment: config::Environment,
     /// Which groups have which role.
     pub appointments: Appointments,
     /// The sample server, unless it was switched off.
@@ -71,6 +83,8 @@ pub struct Sources {
     pub fresh: Arc<Fresh>,
     /// What is kept fresh: personal access keys.
     pub access_keys: Arc<AccessKeys>,
+    /// What is kept fresh: credentials that are in memory.
+    pub connections: Arc<dyn Follower>,
     /// Connections of servers that are gone are closed.
     pub upstreams: Arc<Upstreams>,
     /// Opens signing keys.
@@ -123,13 +137,19 @@ impl Feed {
     /// Takes in what has changed since the last time.
     pub async fn catch_up(&self) -> Result<(), FeedError> {
         let _turn = self.turn.lock().await;
+        self.sources.keys.turn(self.sources.clock.now());
         let changes = self.sources.store.changes_since(self.seen.load(Ordering::Acquire)).await?;
+        if !self.is_fresh() {
+            // What was pruned meanwhile is not told any more.
+            self.sources.connections.forget_all();
+        }
         *self.heard.lock().expect("no holder of this lock panics") = Instant::now();
         let Some(last) = changes.last().map(|change| change.revision) else { return Ok(()) };
         let any = |kinds: &[ChangeKind]| changes.iter().any(|change| kinds.contains(&change.kind));
         let revoked = revoked(&changes);
         self.sources.access_keys.forget(&revoked);
         self.sources.ended.end_grants(revoked, self.sources.clock.now());
+        self.sources.connections.changed(&connections(&changes)).await?;
         if any(&[ChangeKind::SessionEnded]) {
             self.load_closed_sessions().await?;
         }
@@ -141,6 +161,9 @@ impl Feed {
         }
         if any(&[ChangeKind::GrantFresh]) {
             self.load_fresh_sign_ins().await?;
+        }
+        if any(&[ChangeKind::KeyRing]) {
+            key_ring::reload(&self.sources.store, &self.sources.keys, self.sources.clock.now()).await?;
         }
         if any(&[ChangeKind::SigningKey]) {
             self.load_signing_keys().await?;
@@ -197,11 +220,15 @@ impl Feed {
                 limits: Limits::default(),
                 access: portcullis_policy::Access::default(),
                 description: Some("The sample server: a notebook that everyone shares".into()),
+                credential: Arc::new(config::Credential::None),
+                request_headers: Arc::default(),
+                tools: config::ToolList::Public,
             };
             snapshot.servers.insert(name, Arc::new(sample));
         }
         for row in sources.store.servers().await? {
-            match config::Server::from_json(&row.entry_json) {
+            let entry = config::Entry::from_json(&row.entry_json).map_err(|error| error.to_string());
+            match entry.and_then(|entry| entry.server(&sources.environment).map_err(|error| error.to_string())) {
                 Ok(entry) => insert(&mut snapshot, &entry),
                 Err(error) => {
                     tracing::error!(server.name = %row.name, %error, "an entry in the database is not usable");
@@ -217,7 +244,8 @@ impl Feed {
             let roles = sources.appointments.of_person(&person);
             let name = person.name.as_str().into();
             let shut_out = !person.is_active() || !sources.appointments.admit(&person);
-            let known = Person { name, groups, roles, shut_out, kind: person.kind };
+            let email = person.email.map(Into::into);
+            let known = Person { name, email, groups, roles, shut_out, kind: person.kind };
             snapshot.service_accounts += usize::from(known.kind == PersonKind::Service && !known.shut_out);
             snapshot.people.insert(person.id, Arc::new(known));
         }
@@ -230,19 +258,18 @@ impl Feed {
 }
 
 fn insert(snapshot: &mut Snapshot, entry: &config::Server) {
-    let url = match UpstreamUrl::parse(entry.url.as_str()) {
-        Ok(url) => url,
-        Err(error) => return tracing::error!(server.name = %entry.name, %error, "an entry is not usable"),
-    };
-    let reach = if entry.may_be_private() { Reach::Private } else { Reach::Global };
-    let server = Server {
-        name: entry.name.clone(),
-        location: Location::Url { url, reach },
-        limits: Limits { head: entry.timeout, idle: entry.timeout.max(Limits::default().idle), ..Limits::default() },
-        access: entry.access.clone(),
-        description: entry.description.clone(),
-    };
-    snapshot.servers.insert(entry.name.clone(), Arc::new(server));
+    match Server::of(entry) {
+        Ok(server) => drop(snapshot.servers.insert(entry.name.clone(), Arc::new(server))),
+        Err(error) => tracing::error!(server.name = %entry.name, %error, "an entry is not usable"),
+    }
+}
+
+fn connections(changes: &[Change]) -> Vec<ConnectionId> {
+    let changed = changes.iter().filter(|change| change.kind == ChangeKind::Connection);
+    let mut changed: Vec<_> = changed.map(|change| ConnectionId::new(change.key.as_str())).collect();
+    changed.sort_unstable();
+    changed.dedup();
+    changed
 }
 
 fn revoked(changes: &[Change]) -> Vec<GrantId> {
@@ -264,6 +291,16 @@ mod tests {
     use super::*;
     use crate::{outbound::Dialer, system};
 
+    struct Nobody;
+
+    impl Follower for Nobody {
+        fn changed<'a>(&'a self, _: &'a [ConnectionId]) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn forget_all(&self) {}
+    }
+
     async fn feed(dir: &tempfile::TempDir) -> Feed {
         let start = Timestamp::from_secs(1_800_000_000);
         let store = Store::open(&DatabaseSettings::Sqlite(dir.path().join("db")), start).await.unwrap();
@@ -275,21 +312,24 @@ mod tests {
             bundle: bundle.clone(),
             revision: 0,
         };
+        let (clock, snapshot) = (Arc::new(ManualClock::new(start)), Arc::new(ArcSwap::from_pointee(empty)));
         let sources = Sources {
+            connections: Arc::new(Nobody),
             store,
             servers: Vec::new(),
             bundle,
             personal_keys: config::AccessKeys { enabled: false, longest: Duration::ZERO },
+            environment: config::Environment::default(),
             appointments: Appointments::default(),
             sample: None,
-            snapshot: Arc::new(ArcSwap::from_pointee(empty)),
+            snapshot,
             signing: Arc::default(),
             ended: Arc::default(),
             fresh: Arc::default(),
             access_keys: Arc::default(),
             upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
             keys: Arc::new(Keys::from_root(&Zeroizing::new([1; 32]))),
-            clock: Arc::new(ManualClock::new(start)),
+            clock,
             rng: Arc::new(SeededRng::new(1)),
             random: system::random(),
         };

@@ -11,16 +11,21 @@ use tokio::{
 
 use crate::{
     app::App,
+    connecting,
+    connections::{self, Connections},
     feed,
     identity::{Providers, refresh},
+    reseal,
 };
 
 /// The journal writes what was left for later this often.
 const JOURNAL_TICK: Duration = Duration::from_millis(50);
-/// The last use of access keys is written down this often.
+/// The last use of access keys and connections is written down this often.
 const KEY_USE: Duration = Duration::from_mins(1);
 /// Identity providers are looked after this often, the first time at once.
 const PROVIDERS: Duration = Duration::from_mins(1);
+/// What an older key sealed is looked for this often.
+const RESEALING: Duration = Duration::from_mins(1);
 /// Keys are looked after and rubbish is taken out this often.
 const HOUSEKEEPING: Duration = Duration::from_mins(10);
 
@@ -32,6 +37,7 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     let noting = app.clone();
     let providers = app.providers.clone();
     let asking = app.clone();
+    let resealing = app.clone();
     vec![
         tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
             let app = journal.clone();
@@ -57,6 +63,11 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
                 }
             }
         })),
+        tokio::spawn(every(RESEALING, stopped.clone(), move || {
+            let app = resealing.clone();
+            async move { reseal(&app).await }
+        })),
+        tokio::spawn(keep_alive(app.connections.clone(), stopped.clone())),
         tokio::spawn(look_after(providers, stopped.clone())),
         tokio::spawn(every(HOUSEKEEPING, stopped.clone(), move || {
             let app = keeping.clone();
@@ -65,7 +76,7 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     ]
 }
 
-/// Writes down when access keys were last used: beside the calls, many at once.
+/// Writes down when access keys and connections were last used: beside the calls, many at once.
 async fn note_used_keys(app: &App) {
     let used = app.access_keys.take_used();
     if !used.is_empty()
@@ -73,11 +84,41 @@ async fn note_used_keys(app: &App) {
     {
         tracing::warn!(%error, "when access keys were last used could not be noted");
     }
+    if let Err(error) = app.connections.note_used().await {
+        tracing::warn!(%error, "when connections were last used could not be noted");
+    }
+}
+
+async fn reseal(app: &App) {
+    match reseal::round(&app.store, &app.keys, &*app.rng).await {
+        Ok(resealed) if resealed.done > 0 => {
+            tracing::info!(
+                keys.sealing = app.keys.sealing(),
+                values = resealed.done,
+                "sealed again with the newest key"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "what an older key sealed cannot be sealed again"),
+    }
 }
 
 /// Nothing is lost when this is interrupted, and a provider that does not answer must not hold up the end.
 async fn look_after(providers: Arc<Providers>, mut stopped: watch::Receiver<bool>) {
     let forever = every(PROVIDERS, stopped.clone(), || providers.look_after());
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = forever => {}
+    }
+}
+
+/// A renewal under way goes on by itself when this is interrupted, and what does not live to its end is taken up later.
+async fn keep_alive(connections: Arc<Connections>, mut stopped: watch::Receiver<bool>) {
+    let forever = every(connections::EVERY, stopped.clone(), || async {
+        if let Err(error) = connections.round().await {
+            tracing::error!(%error, "connections to servers cannot be renewed ahead of time");
+        }
+    });
     tokio::select! {
         _ = stopped.changed() => {}
         () = forever => {}
@@ -98,6 +139,9 @@ async fn housekeeping(app: &App) {
     let life = ClientLife { unused_for: limits.unused, idle_for: limits.idle };
     if let Err(error) = app.store.purge_clients(life, now).await {
         tracing::error!(%error, "unused clients cannot be removed");
+    }
+    if let Err(error) = connecting::sweep(app).await {
+        tracing::error!(%error, "what providers gave and nobody agreed to cannot be given back");
     }
     if let Err(error) = app.store.purge(now).await {
         tracing::error!(%error, "what has expired cannot be removed");

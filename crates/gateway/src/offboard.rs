@@ -17,8 +17,9 @@ use portcullis_audit::{Event, Kind, Outcome};
 use portcullis_base::{PersonId, token};
 use portcullis_store::{EndedIdentity, Extent, Offboarded, Person, ReportRow, StoreError};
 
-pub use self::report::{By, Ended, EndedGrant, How, Left, Report, ReportError};
+pub use self::report::{By, Ended, EndedConnection, EndedGrant, How, Left, Report, ReportError};
 use crate::{
+    connections::{Connections, GiveBack, GivenBack},
     desk::{Desk, DeskError},
     ended,
     identity::Providers,
@@ -34,6 +35,7 @@ pub struct Offboarding<'a> {
     keys: &'a Keys,
     providers: Option<&'a Providers>,
     ended: Option<&'a ended::Ended>,
+    connections: Option<&'a Connections>,
 }
 
 /// What was done.
@@ -62,7 +64,7 @@ pub enum OffboardError {
 impl<'a> Offboarding<'a> {
     /// For whoever stands at `desk`; `keys` open what is to be given back to providers.
     pub fn new(desk: Desk<'a>, keys: &'a Keys) -> Self {
-        Self { desk, keys, providers: None, ended: None }
+        Self { desk, keys, providers: None, ended: None, connections: None }
     }
 
     /// Gives refresh tokens back to these providers.
@@ -73,6 +75,11 @@ impl<'a> Offboarding<'a> {
     /// Ends calls and streams of this node without waiting for the feed.
     pub fn here(self, ended: &'a ended::Ended) -> Self {
         Self { ended: Some(ended), ..self }
+    }
+
+    /// Forgets what they had at servers without waiting for the feed, and gives it back where it was issued.
+    pub fn connections(self, connections: &'a Connections) -> Self {
+        Self { connections: Some(connections), ..self }
     }
 
     /// Ends the access of a person; `None` if there is no such person. Asked again, it ends what is left.
@@ -88,13 +95,24 @@ impl<'a> Offboarding<'a> {
         if let Some(ended) = self.ended {
             ended.end_grants(offboarded.grants.iter().map(|grant| grant.id.clone()), self.desk.now());
         }
+        if let Some(connections) = self.connections {
+            connections.forget(&offboarded.connections);
+        }
         let recorded = self.record(&offboarded, extent).await;
         let mut report = self.report(&id, &offboarded, extent, how);
         // Kept before the providers are asked: that may take a while, and end with the process.
         self.keep(&report, &person).await?;
-        self.give_back(&offboarded.identities, &mut report).await;
+        let give_back = match self.connections {
+            Some(connections) => connections.give_back(),
+            None => GiveBack { keys: self.keys, authorities: None },
+        };
+        let (disconnected, ()) =
+            tokio::join!(give_back.all(&offboarded.connections), self.give_back(&offboarded.identities, &mut report));
+        let disconnected_recorded = self.record_disconnected(&offboarded, &disconnected).await;
+        report.disconnected(disconnected);
         let text = self.keep(&report, &person).await?;
         recorded?;
+        disconnected_recorded?;
         self.write(Kind::OffboardFinished, &person, &id, how, Outcome::Success).await?;
         Ok(Some(Done { report, text }))
     }
@@ -142,6 +160,20 @@ impl<'a> Offboarding<'a> {
                 .text("grant", grant.id.to_string())
                 .text("client", grant.client.to_string())
                 .text("resource", grant.resource.clone());
+            self.desk.write(event).await?;
+        }
+        Ok(())
+    }
+
+    /// What became of each connection. spec: UP-47
+    async fn record_disconnected(&self, offboarded: &Offboarded, all: &[GivenBack]) -> Result<(), DeskError> {
+        for (row, given) in offboarded.connections.iter().zip(all) {
+            let event = self
+                .desk
+                .event(Kind::ConnectionDisconnected, Some(row.server.clone()), &offboarded.name)
+                .text("person", offboarded.person.to_string())
+                .text("connection", row.id.to_string())
+                .text("revoked", given.end.told());
             self.desk.write(event).await?;
         }
         Ok(())

@@ -13,7 +13,10 @@ use http_body_util::Either;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tower::Service;
 
-use crate::{account, admin, app::App, authorization, extract::address_of, home, login, origin::Exposure, proxy, scim};
+use crate::{
+    account, admin, app::App, authorization, connecting, extract::address_of, home, login, origin::Exposure, proxy,
+    scim,
+};
 
 /// The largest form or registration.
 const FORM_BYTES: usize = 64 * 1024;
@@ -27,6 +30,7 @@ fn doors(app: &Arc<App>) -> Router {
         .merge(login::routes(app))
         .merge(home::routes(app))
         .merge(account::routes(app))
+        .merge(connecting::routes(app))
         .merge(admin::routes(app))
         .merge(scim::routes(app))
         .fallback(home::nowhere)
@@ -36,8 +40,17 @@ fn doors(app: &Arc<App>) -> Router {
 
 /// Which pages may read an answer. spec: AS-20, RS-8
 fn exposure(path: &str) -> Exposure {
-    const OPEN: [&str; 7] =
-        ["/oauth/token", "/oauth/register", "/oauth/revoke", "/oauth/introspect", "/oauth/jwks", "/token", "/register"];
+    const OPEN: [&str; 9] = [
+        "/oauth/token",
+        "/oauth/register",
+        "/oauth/revoke",
+        "/oauth/introspect",
+        "/oauth/jwks",
+        "/token",
+        "/register",
+        "/oauth/client.json",
+        "/oauth/client/jwks.json",
+    ];
     if path.starts_with("/.well-known/") || OPEN.contains(&path) { Exposure::Open } else { Exposure::Guarded }
 }
 

@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     fs, io,
     net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use portcullis_audit::{Event, Kind};
-use portcullis_base::{Clock, Digest, Rng, token};
+use portcullis_base::{Clock, Digest, Rng, ServerName, token};
 use portcullis_policy::{Bundle, RuleError, Source};
 use portcullis_sample::Sample;
 use portcullis_store::{Store, StoreError};
@@ -22,8 +21,10 @@ use crate::{
     access_keys::AccessKeys,
     app::App,
     assertion_keys::AssertionKeys,
+    authority::{self, Authority},
     authorization,
     config::Config,
+    connections::{self, Connections},
     ended::Ended,
     external::Externals,
     feed::{Feed, FeedError, Sources},
@@ -32,7 +33,6 @@ use crate::{
     indexing::Indexing,
     jobs,
     journal::{self, Journal, JournalError},
-    keys::{KeyError, Keys},
     limit::Limits,
     listener, operations,
     origin::Origins,
@@ -40,9 +40,10 @@ use crate::{
     password::Passwords,
     roles::Appointments,
     router,
-    snapshot::Snapshot,
+    snapshot::{Server, ServerError, Snapshot},
     system,
     trusted_issuer::{Reaching, Workloads},
+    unlock::{UnlockError, Unlocked, unlock},
     upstream::{InProcess, Upstreams},
 };
 
@@ -85,9 +86,17 @@ pub enum StartError {
     /// A certificate file.
     #[error("outbound.ca_file: {0}")]
     Certificates(#[from] CertificatesError),
-    /// The root key.
+    /// An entry of the settings: its certificates or headers.
+    #[error("servers ({name}): {error}")]
+    Server {
+        /// The server.
+        name: ServerName,
+        /// What is wrong.
+        error: ServerError,
+    },
+    /// The root key, and what it must open.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Unlock(#[from] UnlockError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -156,12 +165,6 @@ pub fn node(data: &Path, rng: &dyn Rng) -> io::Result<String> {
     }
 }
 
-/// Makes the data directory if it is missing, for its owner only.
-pub fn data_directory(path: &Path) -> Result<(), StartError> {
-    let data = |error| StartError::Data { path: path.to_owned(), error };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(data)
-}
-
 /// Starts everything; returns when both listeners answer.
 pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running, StartError> {
     let Surroundings { clock, rng, sample } = surroundings;
@@ -171,12 +174,8 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let (listen, operations) = (address(&public, config.listen), address(&private, config.operations));
     let config = config.bound_to(listen, operations);
 
-    data_directory(&config.data)?;
-    let keys = Arc::new(match &config.root_key {
-        Some(root) => Keys::from_text(root)?,
-        None => Keys::open_or_create(&config.data.join("root.key"), &*rng)?,
-    });
-    let store = Store::open(&config.database, clock.now()).await?;
+    let Unlocked { store, keys, .. } = unlock(&config, &*rng, clock.now()).await?;
+    let keys = Arc::new(keys);
     let node = node(&config.data, &*rng).map_err(|error| StartError::Data { path: config.data.clone(), error })?;
     let folder = config.data.join("journal");
     let settings = journal::Settings {
@@ -188,6 +187,9 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     };
     let journal = Journal::open(&settings, clock.clone())?;
 
+    for server in &config.servers {
+        Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
+    }
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
     let outbound = outbound(&config, dialer.clone())?;
     let upstreams = Arc::new(Upstreams::new(dialer.clone()));
@@ -202,9 +204,33 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let appointments = Appointments::new(&config.roles);
     let (signing, ended) = (Arc::<ArcSwap<_>>::default(), Arc::<Ended>::default());
     let (fresh, access_keys) = (Arc::<Fresh>::default(), Arc::<AccessKeys>::default());
+    let providers = Arc::new(Providers::new(&config, outbound.clone(), &clock));
+    let authority = Arc::new(Authority::new(authority::Parts {
+        config: &config,
+        outbound: outbound.clone(),
+        store: store.clone(),
+        journal: journal.clone(),
+        keys: keys.clone(),
+        signing: signing.clone(),
+        snapshot: snapshot.clone(),
+        providers: providers.clone(),
+        ended: ended.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+    }));
+    let connections = Arc::new(Connections::new(connections::Parts {
+        store: store.clone(),
+        journal: journal.clone(),
+        keys: keys.clone(),
+        authorities: authority.clone(),
+        snapshot: snapshot.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+    }));
     let feed = Feed::load(Sources {
         store: store.clone(),
         servers: config.servers.clone(),
+        environment: config.environment.clone(),
         bundle: bundle.clone(),
         appointments: appointments.clone(),
         personal_keys: config.access_keys,
@@ -214,6 +240,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         ended: ended.clone(),
         fresh: fresh.clone(),
         access_keys: access_keys.clone(),
+        connections: connections.clone(),
         upstreams: upstreams.clone(),
         keys: keys.clone(),
         clock: clock.clone(),
@@ -225,7 +252,6 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     // Where nobody signs in with a password, one that the link would make is of no use.
     let invitation = if config.identity.local_accounts { invite(&store, &*rng, &*clock).await? } else { None };
     let public_url = url::Url::parse(config.public_url.as_str()).expect("the settings have checked the public URL");
-    let providers = Arc::new(Providers::new(&config, outbound.clone(), &clock));
     let reaching = Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: clock.clone() };
     let app = Arc::new(App {
         origins: Arc::new(Origins::new(&public_url, config.listen, [])),
@@ -247,10 +273,12 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         ended,
         fresh,
         access_keys,
+        connections,
         feed,
         index_lag: Arc::default(),
         upstreams,
         appointments,
+        authority,
     });
     authorization::configured::settle(&app).await?;
     let loaded = Event::new(Kind::SettingsLoaded, app.clock.now())

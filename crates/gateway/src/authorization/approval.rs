@@ -40,6 +40,19 @@ pub struct Approval {
     pub at: Timestamp,
     /// What they want the next time.
     pub next_time: NextTime,
+    /// Whether they may still be offered to connect their account at the server.
+    #[serde(default)]
+    pub sitting: Sitting,
+}
+
+/// Whether somebody who agreed may be offered more before the code is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sitting {
+    /// Yes.
+    #[default]
+    Open,
+    /// They were.
+    Over,
 }
 
 /// Whether somebody wants to be asked again about the same.
@@ -54,7 +67,7 @@ pub enum NextTime {
 impl Approval {
     /// One that was given just now.
     pub fn new(app: &App, transaction: Transaction, next_time: NextTime) -> Self {
-        Self { id: token::<16>(&*app.rng), transaction, at: app.clock.now(), next_time }
+        Self { id: token::<16>(&*app.rng), transaction, at: app.clock.now(), next_time, sitting: Sitting::Open }
     }
 
     /// `Set-Cookie` that keeps it; `None` if the request is so long that no browser would.

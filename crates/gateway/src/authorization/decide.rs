@@ -13,7 +13,7 @@ use portcullis_oauth::error::AuthorizeCode;
 use serde::Deserialize;
 
 use super::{
-    approval::{self, Approval, NextTime},
+    approval::{self, Approval, NextTime, Sitting},
     consent::{self, LIFETIME, Transaction},
     finish::{self, Agreed},
     reader::Reader,
@@ -90,7 +90,12 @@ pub async fn decide(
     match (answer.decision, reader.person()) {
         (Decision::Deny, _) => deny(&app, reader, transaction).await,
         (Decision::Approve, Some(who)) if finish::is_fresh(&transaction, who) => {
-            let agreed = Agreed { transaction: &transaction, id: &transaction.id, next_time: answer.next_time() };
+            let agreed = Agreed {
+                transaction: &transaction,
+                id: &transaction.id,
+                next_time: answer.next_time(),
+                sitting: Sitting::Open,
+            };
             finish::conclude(&app, who, &agreed).await
         }
         (Decision::Approve, _) => sign_in_next(&app, transaction, answer.next_time()).await,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Query, State},
-    response::{IntoResponse, Redirect, Response},
+    response::{AppendHeaders, IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, StatusCode, header};
 use portcullis_oauth::{
@@ -20,12 +20,12 @@ use portcullis_store::StoredClient;
 use serde::Deserialize;
 
 use super::{
-    approval::{Approval, NextTime},
+    approval::{Approval, NextTime, Sitting},
     approve::{self, How},
     consent::{self, LIFETIME, Transaction},
     documents,
     reader::Reader,
-    resources,
+    resources, sitting,
 };
 use crate::{
     app::App,
@@ -55,6 +55,8 @@ pub struct Agreed<'a> {
     pub id: &'a str,
     /// What they want the next time.
     pub next_time: NextTime,
+    /// Whether they may still be offered to connect their account at the server.
+    pub sitting: Sitting,
 }
 
 impl Agreed<'_> {
@@ -66,7 +68,7 @@ impl Agreed<'_> {
 
 impl Approval {
     fn agreed(&self) -> Agreed<'_> {
-        Agreed { transaction: &self.transaction, id: &self.id, next_time: self.next_time }
+        Agreed { transaction: &self.transaction, id: &self.id, next_time: self.next_time, sitting: self.sitting }
     }
 }
 
@@ -93,7 +95,8 @@ pub async fn finish(
         approval.agreed().spend(&app).await?;
         return Err(not_fresh(&app, &approval));
     };
-    Ok(([(header::SET_COOKIE, approval.clear())], answer).into_response())
+    // Beside the cookies of the answer, not instead of them.
+    Ok((AppendHeaders([(header::SET_COOKIE, approval.clear())]), answer).into_response())
 }
 
 /// spec: AS-131: "Consent as user A, log in as user B: asked again."
@@ -133,9 +136,13 @@ pub async fn conclude(app: &App, who: &LoggedIn, agreed: &Agreed<'_>) -> Result<
     let request = &agreed.transaction.request;
     let known = unchanged(app, agreed).await?;
     let server = resources::server_at(app, &request.resource).filter(|server| resources::admits(server, &who.person));
-    if server.is_none() {
+    let Some(server) = server else {
         agreed.spend(app).await?;
         return Err(no_access());
+    };
+    // spec: UP-67
+    if let Some(offer) = sitting::first(app, who, &server, agreed).await? {
+        return Ok(offer);
     }
     // spec: T-5: not for addresses on this computer, whatever the form says.
     let how = if agreed.next_time == NextTime::Skip && may_remember(&request.redirect_uri) {

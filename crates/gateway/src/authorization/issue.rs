@@ -60,6 +60,10 @@ impl<'a> Requester<'a> {
             .text("scope", scopes.to_string())
             .text("jti", claims.id.clone());
         self.write(event).await?;
+        // Somebody whom another node or a command has made a moment ago: whoever has the token may call at once.
+        if !app.snapshot.load().people.contains_key(&grant.person) {
+            app.make_known().await;
+        }
         let lifetime = claims.expires_at.since(now);
         let answer = TokenAnswer::bearer(access, lifetime, scopes, refresh.map(|token| token.reveal().to_owned()));
         json(StatusCode::OK, Keep::Nothing, &answer)

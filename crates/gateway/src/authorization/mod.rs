@@ -10,6 +10,7 @@ mod approve;
 mod assertion;
 mod authorize;
 mod client_credentials;
+mod client_document;
 pub mod configured;
 mod consent;
 mod cors;
@@ -25,8 +26,9 @@ mod metadata;
 mod presented;
 mod reader;
 mod register;
-mod resources;
+pub(crate) mod resources;
 mod revoke;
+pub(crate) mod sitting;
 mod token;
 mod visitor;
 mod vouched;
@@ -38,6 +40,8 @@ use axum::{
     Router, middleware,
     routing::{any, get, post},
 };
+
+use portcullis_oauth::upstream::document::{DOCUMENT, KEYS};
 
 use crate::{
     app::App,
@@ -54,6 +58,8 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/.well-known/oauth-protected-resource/mcp/{name}", get(metadata::protected_resource))
         .route("/.well-known/{*elsewhere}", any(metadata::nowhere))
         .route("/oauth/jwks", get(jwks::jwks))
+        .route(DOCUMENT, get(client_document::document))
+        .route(KEYS, get(client_document::keys))
         .route("/oauth/token", post(token::token))
         .route("/oauth/register", post(register::register))
         .route("/oauth/revoke", post(revoke::revoke))

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use portcullis_audit::{PublicKeys, StatementError};
 use portcullis_base::{PersonId, Timestamp, printable};
-use portcullis_store::{Extent, Offboarded};
+use portcullis_store::{Connection, Extent, Offboarded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::{authority::Revocation, connections::GivenBack};
 
 /// What the statement calls itself.
 const TYPE: &str = "portcullis offboarding report";
@@ -107,6 +109,22 @@ pub struct Ended {
     pub consents: u64,
     /// Providers that took back the refresh token they gave us.
     pub given_back: Vec<String>,
+    /// What they had at servers, and what became of it where it was issued.
+    #[serde(default)]
+    pub connections: Vec<EndedConnection>,
+}
+
+/// What somebody had at a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedConnection {
+    /// The server.
+    pub server: String,
+    /// Whose account it was there, if that was known.
+    pub account: Option<String>,
+    /// Who had issued it; none for a key.
+    pub issuer: Option<String>,
+    /// What became of it there.
+    pub revoked: String,
 }
 
 /// A grant that ended.
@@ -185,6 +203,7 @@ impl Report {
             access_keys: offboarded.access_keys,
             consents: offboarded.consents,
             given_back: Vec::new(),
+            connections: offboarded.connections.iter().map(waiting_connection).collect(),
         };
         let waiting = offboarded.identities.iter().filter(|identity| identity.refresh_sealed.is_some());
         let waiting = waiting.map(|identity| Left {
@@ -218,6 +237,25 @@ impl Report {
                 self.left.push(Left { what, why });
             }
         }
+    }
+
+    /// Notes what became of what they had at servers. spec: UP-47
+    pub(super) fn disconnected(&mut self, all: Vec<GivenBack>) {
+        for given in &all {
+            if let Some(Revocation::Failed(why)) = &given.end.revoked {
+                let what = format!("the access to {} where it was issued", given.server);
+                self.left.push(Left { what, why: format!("{}; it was deleted here", printable(why, 300)) });
+            }
+        }
+        self.ended.connections = all
+            .into_iter()
+            .map(|given| EndedConnection {
+                server: given.server.to_string(),
+                revoked: given.end.told(),
+                issuer: given.end.issuer,
+                account: given.account,
+            })
+            .collect();
     }
 
     /// The document that is signed.
@@ -275,6 +313,15 @@ impl Report {
             ended: written.ended,
             left: written.not_ended,
         })
+    }
+}
+
+fn waiting_connection(row: &Connection) -> EndedConnection {
+    EndedConnection {
+        server: row.server.to_string(),
+        account: row.account.clone(),
+        issuer: row.issuer.clone(),
+        revoked: "not known when this was written".into(),
     }
 }
 

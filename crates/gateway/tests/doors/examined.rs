@@ -1,7 +1,7 @@
 //! What `identity check` finds at a provider that is right, and at one that is not.
 
 use http::StatusCode;
-use portcullis_gateway::identity::{Check, CheckState};
+use portcullis_gateway::check::{Check, CheckState};
 use serde_json::json;
 
 use crate::{

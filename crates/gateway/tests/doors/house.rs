@@ -16,8 +16,10 @@ use portcullis_gateway::{
     access_keys::AccessKeys,
     app::App,
     assertion_keys::AssertionKeys,
+    authority::{self, Authority},
     authorization,
     config::{Config, Sources},
+    connections::{self, Connections},
     ended::Ended,
     external::Externals,
     feed::{self, Feed},
@@ -122,9 +124,34 @@ impl House {
         let (fresh, access_keys) = (Arc::<Fresh>::default(), Arc::<AccessKeys>::default());
         let appointments = Appointments::new(&config.roles);
         let upstreams = Arc::new(Upstreams::new(Dialer::new([]).unwrap()));
+        let providers = Arc::new(Providers::new(&config, outbound.clone(), &dyn_clock));
+        let journal = Journal::open(&settings, Arc::clone(&dyn_clock)).unwrap();
+        let authority = Arc::new(Authority::new(authority::Parts {
+            config: &config,
+            outbound: outbound.clone(),
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            signing: signing.clone(),
+            snapshot: snapshot.clone(),
+            providers: providers.clone(),
+            ended: ended.clone(),
+            clock: dyn_clock.clone(),
+            rng: rng.clone(),
+        }));
+        let connections = Arc::new(Connections::new(connections::Parts {
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            authorities: authority.clone(),
+            snapshot: snapshot.clone(),
+            clock: dyn_clock.clone(),
+            rng: rng.clone(),
+        }));
         let feed = Feed::load(feed::Sources {
             store: store.clone(),
             servers: config.servers.clone(),
+            environment: config.environment.clone(),
             bundle,
             appointments: appointments.clone(),
             personal_keys: config.access_keys,
@@ -134,6 +161,7 @@ impl House {
             ended: ended.clone(),
             fresh: fresh.clone(),
             access_keys: access_keys.clone(),
+            connections: connections.clone(),
             upstreams: upstreams.clone(),
             keys: keys.clone(),
             clock: dyn_clock.clone(),
@@ -142,14 +170,15 @@ impl House {
         })
         .await
         .unwrap();
-        let providers = Arc::new(Providers::new(&config, outbound.clone(), &dyn_clock));
         let reaching =
             Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: dyn_clock.clone() };
         let app = Arc::new(App {
+            authority,
+            connections,
             externals: Arc::new(Externals::new(&config, &appointments, &reaching, &store)),
             workloads: Workloads::new(&config, reaching),
             providers,
-            journal: Journal::open(&settings, Arc::clone(&dyn_clock)).unwrap(),
+            journal,
             origins: Arc::new(Origins::new(&url::Url::parse(ISSUER).unwrap(), config.listen, [])),
             limits: Limits::new(&config, &dyn_clock),
             passwords: Passwords::new(2, &*rng),

@@ -19,4 +19,5 @@ mod renewal;
 mod revoke;
 mod sign_in;
 mod token;
+mod upstreams;
 mod vouching;

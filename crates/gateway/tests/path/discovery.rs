@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_base::ServerName;
 use portcullis_gateway::{
     outbound::{Dialer, Reach},
-    upstream::{DiscoverError, Discovery, Limits, Location, Upstream as Asked, UpstreamError, UpstreamUrl},
+    upstream::{Credential, DiscoverError, Discovery, Limits, Location, Upstream as Asked, UpstreamError, UpstreamUrl},
 };
 use portcullis_mcp::Version;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::upstream::{Reply, Seen, Speaks, Upstream, error, soon};
 
 fn asked(at: std::net::SocketAddr) -> Arc<Asked> {
     let url = UpstreamUrl::parse(&format!("http://{at}/mcp")).unwrap();
-    let location = Location::Url { url, reach: Reach::Private };
+    let location = Location::Url { url, reach: Reach::Private, egress: Arc::default() };
     Arc::new(Asked::new(ServerName::parse("fake").unwrap(), location, &Dialer::new([]).unwrap(), Limits::default()))
 }
 
@@ -23,7 +23,7 @@ async fn discover(
     behaviour: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
 ) -> Result<Discovery, DiscoverError> {
     let upstream = Upstream::with(speaks, behaviour).await;
-    soon(asked(upstream.at).discover()).await
+    soon(asked(upstream.at).discover(&Credential::none())).await
 }
 
 const LEGACY: [Version; 3] = [Version::V2025_11_25, Version::V2025_06_18, Version::V2025_03_26];
@@ -32,7 +32,7 @@ const LEGACY: [Version; 3] = [Version::V2025_11_25, Version::V2025_06_18, Versio
 #[tokio::test]
 async fn well_behaved_servers_are_recognized() {
     let upstream = Upstream::start(Speaks::Both).await;
-    let found = asked(upstream.at).discover().await.unwrap();
+    let found = asked(upstream.at).discover(&Credential::none()).await.unwrap();
     assert_eq!(found.versions[0], Version::V2026_07_28);
     assert_eq!(found.versions[1..], LEGACY);
     assert_eq!((found.name.as_deref(), found.version.as_deref(), found.tools), (Some("fake"), Some("1.2"), Some(2)));
@@ -91,7 +91,7 @@ async fn an_outage_decides_nothing() {
     for status in [401, 403] {
         let found = discover(Speaks::Legacy, move |_| Some(Reply::status(status))).await;
         assert!(
-            matches!(found, Err(DiscoverError::Upstream(UpstreamError::Credentials(s))) if s == status),
+            matches!(found, Err(DiscoverError::Upstream(UpstreamError::Credentials { status: s, .. })) if s == status),
             "{status}"
         );
     }
@@ -109,7 +109,10 @@ async fn an_outage_decides_nothing() {
     assert!(matches!(discover(Speaks::Legacy, old).await, Err(DiscoverError::Version(v)) if v == "1999-01-01"));
 
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    assert!(matches!(asked(gone).discover().await, Err(DiscoverError::Upstream(UpstreamError::Unreachable(_)))));
+    assert!(matches!(
+        asked(gone).discover(&Credential::none()).await,
+        Err(DiscoverError::Upstream(UpstreamError::Unreachable(_)))
+    ));
 }
 
 /// spec: T-63
@@ -122,7 +125,7 @@ async fn pages_without_end_are_not_turned_for_ever() {
         })
     })
     .await;
-    asked(upstream.at).discover().await.unwrap();
+    asked(upstream.at).discover(&Credential::none()).await.unwrap();
     assert_eq!(upstream.calls("tools/list").len(), 50);
     let upstream = Upstream::with(Speaks::Modern, |seen| {
         (seen.rpc() == "tools/list").then(|| {
@@ -130,6 +133,22 @@ async fn pages_without_end_are_not_turned_for_ever() {
         })
     })
     .await;
-    asked(upstream.at).discover().await.unwrap();
+    asked(upstream.at).discover(&Credential::none()).await.unwrap();
     assert_eq!(upstream.calls("tools/list").len(), 2);
+}
+
+/// Who comes at once after a failed question hears that, and not that something took too long.
+#[tokio::test]
+async fn a_question_that_failed_a_moment_ago_is_not_said_to_be_slow() {
+    let upstream = Upstream::with(Speaks::Both, |_| Some(Reply::status(503))).await;
+    let asked = asked(upstream.at);
+    let first = soon(asked.versions(&Credential::none())).await;
+    assert!(matches!(first, Err(DiscoverError::Unavailable(503))), "{first:?}");
+    let times = upstream.seen().len();
+    let Err(DiscoverError::Upstream(second)) = soon(asked.versions(&Credential::none())).await else {
+        panic!("it was asked again, or taken to have answered")
+    };
+    let told = second.public(&ServerName::parse("fake").unwrap());
+    assert_eq!(told, "The server fake gave no usable answer a moment ago. Try again in a few seconds.");
+    assert_eq!(upstream.seen().len(), times, "it is left alone");
 }

@@ -1,15 +1,32 @@
 //! A gateway's data path on a socket, a person with a token, and a client that says exactly what it is told to say.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use portcullis_base::{ClientId, Clock, GrantId, ManualClock, PersonId, Rng, SeededRng, ServerName, Timestamp};
+use portcullis_audit::Actor;
+use portcullis_base::{
+    ClientId, Clock, GrantId, Holder, ManualClock, PersonId, Rng, Secret, SeededRng, ServerName, Timestamp,
+};
 use portcullis_gateway::{
+    authority::{Held, MintError, Minted, RefreshError, Revocation, Whom},
+    config::{Credential, ToolList},
+    connections::{self, Authorities, Connections},
     ended::Ended,
     journal::{self, Journal},
     keys::Keys,
@@ -26,14 +43,16 @@ use portcullis_oauth::{
     access::AccessClaims,
     jwks::{KeySet, ScheduledKey, SigningKey},
     scope::Scopes,
+    upstream::challenge::Wanted,
 };
 use portcullis_policy::{Access, AccessEntry, Bundle, Source};
 use portcullis_sample::Sample;
-use portcullis_store::PersonKind;
+use portcullis_store::{DatabaseSettings, NewPerson, PersonKind, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// A gateway in this process.
 pub struct Gateway {
@@ -42,10 +61,13 @@ pub struct Gateway {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub journal: Journal,
     pub public_url: String,
+    pub connections: Arc<Connections>,
+    pub issuer: Arc<Issuer>,
+    pub store: Store,
     signing: Arc<ArcSwap<KeySet>>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    data: TempDir,
+    pub data: Arc<TempDir>,
 }
 
 /// How a gateway is set up.
@@ -56,6 +78,12 @@ pub struct Setup {
     pub limits: Limits,
     pub access: Access,
     pub rules: &'static str,
+    /// What the servers want to see.
+    pub credential: Credential,
+    pub tools: ToolList,
+    pub request_headers: Vec<HeaderName>,
+    /// Where data is, to start again on it.
+    pub data: Option<Arc<TempDir>>,
     /// The clock, where it is to be moved.
     pub clock: Option<Arc<ManualClock>>,
     pub settings: fn(&mut Settings),
@@ -67,9 +95,13 @@ impl Default for Setup {
         Self {
             servers: Vec::new(),
             sample: false,
-            limits: Limits { head: 5 * second, idle: 5 * second, total: 20 * second },
+            limits: Limits { head: 5 * second, idle: 5 * second, total: 20 * second, ..Limits::default() },
             access: Access::default(),
             rules: "",
+            credential: Credential::None,
+            tools: ToolList::Personal,
+            request_headers: Vec::new(),
+            data: None,
             clock: None,
             settings: |_| {},
         }
@@ -96,16 +128,18 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let public_url = format!("http://{address}");
-        let data = tempfile::tempdir().unwrap();
+        // A journal is one process's, also of two in one test.
+        let journal = if setup.data.is_some() { "journal-again" } else { "journal" };
+        let data = setup.data.unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         let clock: Arc<dyn Clock> = match setup.clock {
             Some(clock) => clock,
             None => Arc::new(SystemClock),
         };
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(7));
-        let keys = Arc::new(Keys::open_or_create(&data.path().join("root.key"), &*rng).unwrap());
+        let keys = Arc::new(Keys::from_root(&Zeroizing::new([7; 32])));
         let journal = Journal::open(
             &journal::Settings {
-                dir: &data.path().join("journal"),
+                dir: &data.path().join(journal),
                 node: "test",
                 seed: &keys.journal_seed("test"),
                 durability: journal::Durability::Process,
@@ -121,10 +155,13 @@ impl Gateway {
             let url = UpstreamUrl::parse(&format!("http://{at}/mcp")).unwrap();
             let server = Server {
                 name: name.clone(),
-                location: Location::Url { url, reach: Reach::Private },
+                location: Location::Url { url, reach: Reach::Private, egress: Arc::default() },
                 limits: setup.limits,
                 access: setup.access.clone(),
                 description: None,
+                credential: Arc::new(setup.credential.clone()),
+                request_headers: setup.request_headers.clone().into(),
+                tools: setup.tools,
             };
             (name, Arc::new(server))
         });
@@ -133,7 +170,16 @@ impl Gateway {
             let name = ServerName::parse("sample").unwrap();
             let location = Location::InProcess(in_process(Sample::new(clock.clone(), rng.clone())));
             let (access, limits) = (setup.access.clone(), setup.limits);
-            let server = Server { name: name.clone(), location, limits, access, description: None };
+            let server = Server {
+                name: name.clone(),
+                location,
+                limits,
+                access,
+                description: None,
+                credential: Arc::new(Credential::None),
+                request_headers: Arc::default(),
+                tools: ToolList::Public,
+            };
             servers.insert(name, Arc::new(server));
         }
         let people = ["alice", "bob"].map(|name| {
@@ -142,6 +188,7 @@ impl Gateway {
                 PersonId::new(name),
                 Arc::new(Person {
                     name: name.into(),
+                    email: None,
                     groups,
                     roles: Roles::default(),
                     shut_out: false,
@@ -155,6 +202,17 @@ impl Gateway {
             people: HashMap::from(people),
             bundle: Arc::new(Bundle::load(sources).unwrap()),
             revision: 1,
+        }));
+        let store = people_in(data.path(), clock.now()).await;
+        let issuer = Arc::<Issuer>::default();
+        let connections = Arc::new(Connections::new(connections::Parts {
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            authorities: issuer.clone(),
+            snapshot: snapshot.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
         }));
         let ended = Arc::new(Ended::default());
         let signing = Arc::new(ArcSwap::from_pointee(keyset()));
@@ -174,11 +232,13 @@ impl Gateway {
             keys,
             clock: clock.clone(),
             rng: rng.clone(),
+            connections: connections.clone(),
+            store: store.clone(),
             upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
             settings,
         }));
         tokio::spawn(listen(listener, proxy, origins));
-        Self { address, ended, snapshot, journal, public_url, signing, clock, rng, data }
+        Self { address, ended, snapshot, journal, public_url, connections, issuer, store, signing, clock, rng, data }
     }
 
     /// A token of `person` for `fake`, for everything.
@@ -204,6 +264,21 @@ impl Gateway {
         claims.sign(&self.public_url, signing.current(now).unwrap()).unwrap()
     }
 
+    /// Connects `person` at `fake` with this access token; the issuer renews it.
+    pub async fn connect(&self, person: &str, access: &str) {
+        let server = self.snapshot.load().servers[&ServerName::parse("fake").unwrap()].clone();
+        let held = serde_json::json!({
+            "server": server.name, "client": {"issuer": "https://as.example", "client_id": "us",
+                "method": "none", "way": "configured"},
+            "resource": null, "scopes": ["read"], "account": person, "access": access, "refresh": "refresh-canary",
+            "expires_at": self.clock.now().plus(Duration::from_hours(1)), "token_endpoint": "https://as.example/token",
+            "revocation_endpoint": null,
+        });
+        let held = Held::from_sealed_text(&Secret::new(held.to_string())).unwrap();
+        let holder = Holder::Person(PersonId::new(person));
+        self.connections.connect(Actor::default(), &holder, &server, &held).await.unwrap();
+    }
+
     /// Switches an account off.
     pub fn disable(&self, person: &str) {
         let now = self.snapshot.load();
@@ -211,7 +286,14 @@ impl Gateway {
         let (name, groups) = (person.into(), [].into());
         people.insert(
             PersonId::new(person),
-            Arc::new(Person { name, groups, roles: Roles::default(), shut_out: true, kind: PersonKind::Person }),
+            Arc::new(Person {
+                name,
+                email: None,
+                groups,
+                roles: Roles::default(),
+                shut_out: true,
+                kind: PersonKind::Person,
+            }),
         );
         let (servers, bundle, revision) = (now.servers.clone(), now.bundle.clone(), now.revision + 1);
         self.snapshot.store(Arc::new(Snapshot { servers, people, service_accounts: 0, bundle, revision }));
@@ -231,6 +313,55 @@ impl Gateway {
         let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// An authorization server that renews what it is asked to renew, until its grants are ended.
+#[derive(Default)]
+pub struct Issuer {
+    pub asked: AtomicUsize,
+    pub ended: AtomicBool,
+}
+
+impl Authorities for Issuer {
+    fn refresh<'a>(&'a self, _: &'a Server, held: &'a Held) -> BoxFuture<'a, Result<Held, RefreshError>> {
+        let turn = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut renewed = held.clone();
+        renewed.access = Secret::new(format!("renewed-{turn}"));
+        let over = self.ended.load(Ordering::SeqCst);
+        Box::pin(async move { if over { Err(RefreshError::Ended("invalid_grant".into())) } else { Ok(renewed) } })
+    }
+
+    fn mint<'a>(&'a self, _: &'a Server, _: &'a Whom) -> BoxFuture<'a, Result<Minted, MintError>> {
+        Box::pin(async { Err(MintError::Unavailable("nothing is made here".into())) })
+    }
+
+    fn heard(&self, _: &Server, _: &Wanted) {}
+
+    fn assertion(&self, _: &Server, _: &Whom) -> Result<(HeaderValue, Timestamp), MintError> {
+        Err(MintError::Unavailable("nothing is signed here".into()))
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Held) -> BoxFuture<'a, Revocation> {
+        Box::pin(async { Revocation::Done })
+    }
+}
+
+/// A database with the people of these tests in it.
+async fn people_in(data: &Path, now: Timestamp) -> Store {
+    let store = Store::open(&DatabaseSettings::Sqlite(data.join("db")), now).await.unwrap();
+    for name in ["alice", "bob"] {
+        let new = NewPerson {
+            id: PersonId::new(name),
+            name: name.into(),
+            display_name: name.into(),
+            email: None,
+            groups: Vec::new(),
+            password_hash: None,
+            admin_at: None,
+        };
+        drop(store.create_person(&new, now).await);
+    }
+    store
 }
 
 fn in_process(sample: Sample) -> InProcess {

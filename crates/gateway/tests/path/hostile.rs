@@ -33,9 +33,6 @@ async fn no_failure_of_a_server_looks_like_a_refusal_of_the_client() {
         ("302", Box::new(redirect(302)), 502),
         ("307", Box::new(redirect(307)), 502),
         ("308", Box::new(redirect(308)), 502),
-        ("401", Box::new(|_| Reply::status(401).with("www-authenticate", "Bearer error=\"invalid_token\"")), 200),
-        ("403", Box::new(|_| Reply::status(403)), 200),
-        ("407", Box::new(|_| Reply::status(407)), 200),
         ("500", Box::new(|_| Reply::status(500)), 200),
         ("503 with json", Box::new(|seen| Reply::json(503, &seen.result(json!({})))), 200),
         ("gzip", Box::new(|seen| Reply::json(200, &seen.result(json!({}))).with("content-encoding", "gzip")), 502),
@@ -60,6 +57,23 @@ async fn no_failure_of_a_server_looks_like_a_refusal_of_the_client() {
         assert!(!message.contains("127.0.0.1") && !got.headers.contains_key("www-authenticate"), "{name}: {message}");
     }
     assert!(canary.seen().is_empty(), "a redirect was followed");
+}
+
+/// spec: RS-22, BR-10
+#[tokio::test]
+async fn a_server_that_refuses_the_gateway_does_not_refuse_its_client() {
+    for status in [401, 403, 407] {
+        let refusal = move |_: &Seen| Reply::status(status).with("www-authenticate", "Bearer error=\"invalid_token\"");
+        let upstream = Upstream::with(Speaks::Modern, on_call(Box::new(refusal))).await;
+        let gateway = Gateway::before(upstream.at).await;
+        let got = gateway.client("alice").modern("tools/call", echo()).await;
+        assert_eq!((got.status.as_u16(), &got.json()["result"]["isError"]), (200, &json!(true)), "{status}: {got:?}");
+        assert_eq!(got.json()["id"], 1);
+        let told = got.json()["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+        assert!(told.starts_with("fake does not ") && !told.contains("127.0.0.1"), "{told}");
+        assert!(!got.headers.contains_key("www-authenticate"));
+        assert_eq!(upstream.calls("tools/call").len(), 1);
+    }
 }
 
 /// spec: BR-8
@@ -99,7 +113,7 @@ async fn a_silent_server_is_given_up() {
         }),
     )
     .await;
-    let limits = Limits { head: 3 * tenth, idle: 3 * tenth, total: 10 * tenth };
+    let limits = Limits { head: 3 * tenth, idle: 3 * tenth, total: 10 * tenth, ..Limits::default() };
     let servers = vec![("fake", upstream.at)];
     let settings: fn(&mut portcullis_gateway::proxy::Settings) =
         |settings| settings.streams.keep_alive = Duration::from_millis(100);

@@ -227,7 +227,7 @@ async fn a_call_that_is_given_up_is_cancelled_upstream_and_one_whose_client_left
     })
     .await;
     let tenth = std::time::Duration::from_millis(100);
-    let limits = Limits { head: 4 * tenth, idle: 4 * tenth, total: 20 * tenth };
+    let limits = Limits { head: 4 * tenth, idle: 4 * tenth, total: 20 * tenth, ..Limits::default() };
     let settings: fn(&mut Settings) = |settings| settings.streams.keep_alive = std::time::Duration::from_millis(100);
     let servers = vec![("fake", upstream.at)];
     let gateway = Gateway::start(Setup { servers, limits, settings, ..Setup::default() }).await;

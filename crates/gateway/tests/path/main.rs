@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod connecting;
 mod discovery;
+mod egress;
+mod gate;
 mod harness;
 mod hostile;
 mod legacy;
@@ -13,4 +16,5 @@ mod refusals;
 mod sample;
 mod smuggling;
 mod states;
+mod unconnected;
 mod upstream;

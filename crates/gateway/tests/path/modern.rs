@@ -73,7 +73,7 @@ async fn events_pass_as_they_come_and_end_with_the_answer() {
     let mut stream = gateway.client("alice").modern_stream("tools/call", params).await;
     assert_eq!(stream.status, 200);
     assert_eq!(stream.headers["content-type"], "text/event-stream");
-    assert_eq!(stream.headers["cache-control"], "no-cache");
+    assert_eq!(stream.headers["cache-control"], "no-store");
     assert_eq!(stream.headers["x-accel-buffering"], "no");
     let progress = soon(stream.message()).await.unwrap();
     assert_eq!(progress["params"]["progressToken"], "tok");
