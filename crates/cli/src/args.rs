@@ -6,11 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     identity::{Identity, Offboard, OnOff, User},
-    machines::{Key, Proof, ServiceAccount},
+    machines::{Key, Keys, Proof, ServiceAccount},
+    upstreams::{ConnectionsCommand, ServerCommand, Whose},
 };
 
 mod identity;
 mod machines;
+mod upstreams;
 
 /// One URL for your MCP clients, with sign-in, rules and an audit trail in front of every server.
 #[derive(Debug, Parser)]
@@ -71,11 +73,17 @@ Examples:
     ///
     /// The server must be running: it is asked whether it speaks MCP. If so, a running gateway serves it at once as
     /// /mcp/NAME, and clients need a sign-in to reach it there.
+    ///
+    /// A server that asks for OAuth is noticed: its authorization server is looked for, and each person connects once,
+    /// as themselves. A server that takes an API key needs to be told so: --api-key-from for one key for everybody,
+    /// --credential header for a key of each person's own. For everything else there is the settings file.
     #[command(after_help = "\
 Examples:
   portcullis protect https://mcp.example.com/mcp
   portcullis protect http://127.0.0.1:3001/mcp --name everything
-  portcullis protect https://tickets.internal/mcp --private --group support")]
+  portcullis protect https://tickets.internal/mcp --private --group support
+  portcullis protect https://search.example.com/mcp --api-key-from env:SEARCH_KEY
+  portcullis protect https://crm.example.com/mcp --credential header --header X-Api-Key")]
     Protect(Protect),
     /// Take a server away from the gateway again
     #[command(after_help = "Example:\n  portcullis unprotect everything")]
@@ -83,6 +91,12 @@ Examples:
         /// Its name, as in /mcp/NAME
         name: String,
     },
+    /// List the servers behind the gateway, and find out why one does not work
+    #[command(subcommand)]
+    Server(ServerCommand),
+    /// See who is connected at which server, and end that
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
     /// Point an MCP client at the gateway: show or write the entry in its settings
     ///
     /// Without --write nothing is changed: what would be written is shown, and where. With it, comments, key order and
@@ -118,6 +132,9 @@ Examples:
     /// Add, list and end access keys, for clients that cannot do OAuth
     #[command(subcommand)]
     Key(Key),
+    /// List, change and retire the keys that seal what the gateway keeps
+    #[command(subcommand)]
+    Keys(Keys),
     /// Run the sample MCP server alone, without a gateway in front of it
     #[command(after_help = "Example:\n  portcullis sample --listen 127.0.0.1:3001")]
     Sample {
@@ -177,9 +194,49 @@ pub struct Protect {
     /// A few words about it, for the people who use it
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
+    /// What it wants to see [default: found out by asking it]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub credential: Option<CredentialKind>,
+    /// OAuth: the authorization server to expect, by its issuer [default: the one that the server names]
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// One API key for everybody, by reference: env:NAME or file:PATH, as the gateway will find it
+    #[arg(long, value_name = "REF")]
+    pub api_key_from: Option<String>,
+    /// The header that an API key belongs into [default: Authorization, after "Bearer "]
+    #[arg(long, value_name = "NAME")]
+    pub header: Option<String>,
+    /// One account or key for everybody, which an administrator connects
+    #[arg(long)]
+    pub shared: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a server wants to see. The other kinds need more than a flag: they are set in the settings file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CredentialKind {
+    /// Nothing until it answers 401, then OAuth
+    Auto,
+    /// Nothing
+    None,
+    /// A token of its authorization server, for each person or --shared
+    Oauth,
+    /// An API key in a header, which each person types, or an administrator with --shared
+    Header,
+}
+
+impl CredentialKind {
+    /// As the settings write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Oauth => "oauth",
+            Self::Header => "header",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -307,25 +364,27 @@ Examples:
 mod tests {
     use super::*;
 
-    /// The guide teaches by example, so each of its commands must be one that is understood.
+    /// The guides teach by example, so each of their commands must be one that is understood.
     #[test]
-    fn commands_of_the_identity_guide_are_understood() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/identity.md");
-        let guide = std::fs::read_to_string(path).expect("guide");
-        let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-        let lines = blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap_or_default().trim());
-        let mut seen = 0;
-        for line in lines.filter(|line| line.starts_with("portcullis ")) {
-            seen += 1;
-            if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
-                panic!("{line}\n{error}");
+    fn commands_of_the_guides_are_understood() {
+        for (name, least) in [("identity", 10), ("keys", 4)] {
+            let path = format!("{}/../../docs/guides/{name}.md", env!("CARGO_MANIFEST_DIR"));
+            let guide = std::fs::read_to_string(path).expect("guide");
+            let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+            let lines = blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap_or_default().trim());
+            let mut seen = 0;
+            for line in lines.filter(|line| line.starts_with("portcullis ")) {
+                seen += 1;
+                if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                    panic!("{line}\n{error}");
+                }
             }
-        }
-        assert!(seen > 10, "commands are not found any more");
-        for words in guide.split("`portcullis ").skip(1).map(|rest| rest.split('`').next().unwrap_or_default()) {
-            let command = <Cli as clap::CommandFactory>::command();
-            let first = words.split(' ').next().unwrap_or_default();
-            assert!(command.find_subcommand(first).is_some(), "portcullis {words}");
+            assert!(seen > least, "{name}: commands are not found any more");
+            for words in guide.split("`portcullis ").skip(1).map(|rest| rest.split('`').next().unwrap_or_default()) {
+                let command = <Cli as clap::CommandFactory>::command();
+                let first = words.split(' ').next().unwrap_or_default();
+                assert!(command.find_subcommand(first).is_some(), "portcullis {words}");
+            }
         }
     }
 }

@@ -11,10 +11,12 @@ use portcullis_gateway::{
     config::Config,
     desk::{Desk, DeskError},
     journal::{Indexer, Journal, JournalError, Limits, Settings as JournalSettings},
-    keys::{KeyError, Keys},
+    keys::Keys,
     system::{SystemClock, SystemRng},
+    unlock::{self, UnlockError, unlock},
 };
 use portcullis_store::{DatabaseSettings, Person, Store, StoreError};
+use tokio::sync::OnceCell;
 
 use crate::{
     failure::{Failure, Result},
@@ -32,6 +34,7 @@ pub struct House {
     pub store: Store,
     pub clock: Arc<SystemClock>,
     pub rng: SystemRng,
+    keys: OnceCell<Arc<Keys>>,
 }
 
 /// The journal of commands, held by this one.
@@ -42,13 +45,20 @@ pub struct Record {
 }
 
 impl House {
-    /// Opens the database, which is made if there is none.
+    /// Opens the database, which is made if there is none. Keys are asked for when they are needed; but nothing is made or
+    /// migrated without the right root key.
     pub async fn open(settings: &Settings) -> Result<Self> {
         let config = settings.config.clone();
-        make_directory(&config.data)?;
-        let clock = Arc::new(SystemClock);
-        let store = Store::open(&config.database, clock.now()).await.map_err(|error| database(&config, error))?;
-        Ok(Self { config, store, clock, rng: SystemRng::new() })
+        let (clock, rng, keys) = (Arc::new(SystemClock), SystemRng::new(), OnceCell::new());
+        let at_hand = unlock::without_keys(&config).await.map_err(|error| database(&config, error))?;
+        let store = if let Some(store) = at_hand {
+            store
+        } else {
+            let unlocked = unlock(&config, &rng, clock.now()).await.map_err(|error| locked(&config, error))?;
+            drop(keys.set(Arc::new(unlocked.keys)));
+            unlocked.store
+        };
+        Ok(Self { config, store, clock, rng, keys })
     }
 
     /// Opens the database for a command that only makes sense when there is one.
@@ -63,13 +73,17 @@ impl House {
     }
 
     /// The keys of this deployment.
-    pub fn keys(&self) -> Result<Keys> {
-        keys(&self.config, &self.rng)
+    pub async fn keys(&self) -> Result<Arc<Keys>> {
+        let unlocked = self.keys.get_or_try_init(async || {
+            let unlocked = unlock(&self.config, &self.rng, self.clock.now()).await;
+            unlocked.map(|unlocked| Arc::new(unlocked.keys)).map_err(|error| locked(&self.config, error))
+        });
+        unlocked.await.cloned()
     }
 
     /// The journal, for a command that is about to change something. If it cannot be written, nothing is changed.
     pub async fn record(&self) -> Result<Record> {
-        let keys = self.keys()?;
+        let keys = self.keys().await?;
         let dir = self.config.data.join("journal");
         make_directory(&dir)?;
         let seed = keys.journal_seed(NODE);
@@ -147,6 +161,11 @@ impl Record {
         let _ = self.journal.stop().await;
     }
 
+    /// The journal, for parts of the gateway that write down themselves what they do.
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
+
     /// Where changes are made that write down themselves what they did, by whoever runs this command.
     pub fn desk<'a>(&'a self, house: &'a House) -> Desk<'a> {
         Desk { store: &house.store, journal: &self.journal, clock: &*house.clock, rng: &house.rng, by: actor() }
@@ -176,26 +195,29 @@ impl Record {
     }
 }
 
-fn actor() -> Actor {
+/// Whoever runs a command.
+pub fn actor() -> Actor {
     Actor { name: Some(NODE.into()), ..Actor::default() }
 }
 
-/// The keys of this deployment.
-fn keys(config: &Config, rng: &SystemRng) -> Result<Keys> {
-    let keys = match &config.root_key {
-        Some(text) => Keys::from_text(text),
-        None => Keys::open_or_create(&config.data.join("root.key"), rng),
-    };
-    keys.map_err(|error: KeyError| Failure::new(error.to_string()))
+/// A deployment that does not open.
+pub fn locked(config: &Config, error: UnlockError) -> Failure {
+    match error {
+        UnlockError::Store(error) => database(config, error),
+        UnlockError::Data { path, error } => unmade(&path, &error),
+        other => Failure::new(other.to_string()).help("docs/guides/keys.md says where root keys come from"),
+    }
 }
 
 /// Makes a directory that only its owner may enter.
 pub fn make_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        Failure::new(format!("the directory {} cannot be made: {error}", path.display()))
-            .help("choose another one with --data DIR, or `data:` in the settings")
-    })
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unmade(path, &error))
+}
+
+fn unmade(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("the directory {} cannot be made: {error}", path.display()))
+        .help("choose another one with --data DIR, or `data:` in the settings")
 }
 
 /// A failure of the database: what, where, what to do.

@@ -4,22 +4,33 @@ use std::sync::Arc;
 
 use portcullis_base::{Clock, printable};
 use portcullis_gateway::{
-    config::Server,
+    check::{Check, CheckState},
+    config::Entry,
     groups::{Group, survey},
-    identity::{Check, CheckState, Provider, Providers},
+    identity::{Provider, Providers},
     outbound::Dialer,
     start,
 };
+use portcullis_store::ServerRow;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
     args::Identity,
     failure::{Failure, Result},
     house::House,
-    output::{BAD, BOLD, DIM, GOOD, WARN, json as print_json, line, note, styled, table},
+    output::{BOLD, DIM, json as print_json, line, note, print_check, styled, table},
     settings::Settings,
     stop::Stop,
 };
+
+/// What was looked at, and of which provider.
+#[derive(Serialize)]
+struct Found<'a> {
+    provider: &'a str,
+    #[serde(flatten)]
+    check: &'a Check,
+}
 
 /// Runs the command.
 pub async fn run(command: &Identity, settings: &Settings) -> Result<()> {
@@ -55,7 +66,7 @@ async fn check(only: Option<&str>, json: bool, settings: &Settings) -> Result<()
         bad += checks.iter().filter(|check| check.state == CheckState::Bad).count();
         if json {
             for check in &checks {
-                print_check(provider, check);
+                print_json(&json!(Found { provider: provider.id(), check }));
             }
         } else {
             if index > 0 {
@@ -90,27 +101,8 @@ fn chosen<'a>(providers: &'a Providers, only: Option<&str>) -> Result<Vec<&'a Ar
 fn show(provider: &Provider, checks: &[Check]) {
     line(styled(BOLD, format_args!("{} ({}, {})", provider.name(), provider.id(), provider.kind())));
     for check in checks {
-        let sign = match check.state {
-            CheckState::Good => styled(GOOD, "✓"),
-            CheckState::Warning => styled(WARN, "!"),
-            CheckState::Bad => styled(BAD, "✗"),
-        };
-        line(format_args!("{sign} {}: {}", check.name, printable(&check.text, 600)));
-        for advice in check.advice.iter().flat_map(|advice| advice.lines()) {
-            line(format_args!("    {}", printable(advice, 600)));
-        }
+        print_check(check, "");
     }
-}
-
-fn print_check(provider: &Provider, check: &Check) {
-    let state = match check.state {
-        CheckState::Good => "good",
-        CheckState::Warning => "warning",
-        CheckState::Bad => "bad",
-    };
-    print_json(&json!({
-        "provider": provider.id(), "check": check.name, "state": state, "text": check.text, "advice": check.advice,
-    }));
 }
 
 fn list(json: bool, settings: &Settings) -> Result<()> {
@@ -190,6 +182,7 @@ pub async fn all_groups(house: &House) -> Result<Vec<Group>> {
     let people = house.store.people().await.map_err(|error| house.failed(error))?;
     let told = house.store.groups_known().await.map_err(|error| house.failed(error))?;
     let rows = house.store.servers().await.map_err(|error| house.failed(error))?;
-    let servers: Vec<Server> = rows.iter().filter_map(|row| Server::from_json(&row.entry_json).ok()).collect();
+    let usable = |row: &ServerRow| Entry::from_json(&row.entry_json).ok()?.server(&house.config.environment).ok();
+    let servers: Vec<_> = rows.iter().filter_map(usable).collect();
     Ok(survey(&house.config, &bundle, &servers, &people, &told))
 }

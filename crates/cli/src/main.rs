@@ -3,21 +3,26 @@
 //! Exit codes: 0 done; 1 it was tried and did not work; 2 wrong flags or settings. Answers go to standard output,
 //! everything else to standard error; `--json` answers are one JSON value a line.
 
+mod abroad;
 mod args;
 mod audit;
 mod connect;
+mod connections;
 mod failure;
 mod house;
 mod identity;
 mod invocation;
 mod key;
+mod keys;
 mod migrate;
 mod offboard;
 mod output;
 mod protect;
 mod sample;
+mod server;
 mod service_account;
 mod settings;
+mod shield;
 mod show;
 mod stop;
 mod up;
@@ -38,6 +43,7 @@ use crate::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    shield::raise();
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,12 +84,15 @@ async fn dispatch(cli: Cli) -> Result<()> {
         }
         Command::Protect(args) => protect::protect(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
         Command::Unprotect { name } => protect::unprotect(&name, &Settings::load(&cli.common, &none)?).await,
+        Command::Server(command) => server::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Connections(command) => connections::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Connect(args) => connect::run(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
         Command::User(command) => user::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Identity(command) => identity::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Offboard(args) => offboard::run(&args, &Settings::load(&cli.common, &none)?).await,
         Command::ServiceAccount(command) => service_account::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Key(command) => key::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Keys(command) => keys::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Audit(command) => audit::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Migrate { check, json } => migrate::run(check, json, &Settings::load(&cli.common, &none)?).await,
     }

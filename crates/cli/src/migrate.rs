@@ -1,13 +1,16 @@
 //! `portcullis migrate`: the database brought to this release.
 
 use portcullis_base::Clock;
-use portcullis_gateway::system::SystemClock;
-use portcullis_store::{DatabaseSettings, Store};
+use portcullis_gateway::{
+    system::{SystemClock, SystemRng},
+    unlock::unlock,
+};
+use portcullis_store::{DatabaseSettings, KNOWN_VERSION, Store};
 use serde_json::json;
 
 use crate::{
     failure::{Failure, Result},
-    house::{database, make_directory},
+    house::{database, locked},
     output::{GOOD, json as print_json, line, styled},
     settings::Settings,
 };
@@ -21,11 +24,10 @@ pub async fn run(check: bool, json: bool, settings: &Settings) -> Result<()> {
         return Err(Failure::new(format!("{} does not exist yet", path.display()))
             .help("`portcullis migrate` or `portcullis up` makes it"));
     }
-    make_directory(&config.data)?;
-    let failed = |error| database(config, error);
-    let store = Store::open_without_migrating(&config.database).await.map_err(failed)?;
-    let status = store.status().await.map_err(failed)?;
     if check {
+        let failed = |error| database(config, error);
+        let store = Store::open_without_migrating(&config.database).await.map_err(failed)?;
+        let status = store.status().await.map_err(failed)?;
         if json {
             print_json(
                 &json!({ "found": status.found, "known": status.known, "current": status.found == status.known }),
@@ -41,8 +43,10 @@ pub async fn run(check: bool, json: bool, settings: &Settings) -> Result<()> {
         }
         return Ok(());
     }
-    let before = store.migrate(SystemClock.now()).await.map_err(failed)?;
-    let now = status.known;
+    // A key that does not belong to this database stops the migration before it begins.
+    let unlocked = unlock(config, &SystemRng::new(), SystemClock.now()).await;
+    let before = unlocked.map_err(|error| locked(config, error))?.before;
+    let now = KNOWN_VERSION;
     if json {
         print_json(&json!({ "found": before, "known": now, "current": true }));
     } else if before == now {

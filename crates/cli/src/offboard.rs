@@ -13,6 +13,7 @@ use portcullis_store::{Extent, Person, PersonKind};
 use serde_json::{Value, json};
 
 use crate::{
+    abroad::{self, Abroad},
     args::Offboard,
     failure::{Failure, Result},
     house::House,
@@ -98,15 +99,17 @@ async fn announce(person: &Person, house: &House) -> Result<()> {
     let sessions = house.store.sessions_of(&person.id, now).await.map_err(failed)?.len();
     let keys = house.store.access_keys_of(&person.id, now).await.map_err(failed)?.len();
     let clients = house.store.grants_of(&person.id, now).await.map_err(failed)?.len().saturating_sub(keys);
+    let connections = house.store.connections_of(&person.id).await.map_err(failed)?.len();
     let identities = house.store.identities_of(&person.id).await.map_err(failed)?;
     let providers: Vec<_> = identities.iter().map(|identity| identity.provider.as_str()).collect();
     let address = person.email.as_ref().map(|email| format!(", {email}")).unwrap_or_default();
     note(format_args!("{} ({}{address})", styled(BOLD, printable(&person.name, 100)), person.id));
     note(format_args!(
-        "  {}, {}, {} will end{}",
+        "  {}, {}, {}, {} will end{}",
         counted(sessions, "signed-in browser"),
         counted(clients, "client"),
         counted(keys, "access key"),
+        counted(connections, "connection"),
         if providers.is_empty() { String::new() } else { format!("; {} will be told", providers.join(", ")) },
     ));
     Ok(())
@@ -131,10 +134,16 @@ fn confirm(person: &Person) -> Result<()> {
 
 /// Ends a person's access with everything that hangs on it.
 pub async fn end(person: &Person, house: &House, settings: &Settings) -> Result<Done> {
-    let keys = house.keys()?;
+    let keys = house.keys().await?;
     let providers = providers(settings)?;
+    let (known, _) = abroad::servers(house).await?;
+    let servers: Vec<_> = known.iter().map(|known| &known.server).collect();
     let record = house.record().await?;
-    let offboarding = Offboarding::new(record.desk(house), &keys).through(&providers);
+    let abroad = Abroad::as_far_as_possible(&servers, house, &record, settings).await;
+    let mut offboarding = Offboarding::new(record.desk(house), &keys).through(&providers);
+    if let Some(abroad) = &abroad {
+        offboarding = offboarding.connections(&abroad.connections);
+    }
     let done = offboarding.end(&person.id, Extent::Account, &How::Command).await;
     drop(offboarding);
     record.finish().await?;
@@ -159,6 +168,16 @@ fn show(report: &Report) {
         ("grants of clients", (ended.grants.len() as u64 - ended.access_keys).to_string(), clients.join(", ")),
         ("access keys", ended.access_keys.to_string(), String::new()),
         ("remembered consents", ended.consents.to_string(), String::new()),
+        (
+            "connections to servers",
+            ended.connections.len().to_string(),
+            ended
+                .connections
+                .iter()
+                .map(|one| format!("{} ({})", one.server, one.revoked))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("tokens given back to providers", ended.given_back.len().to_string(), ended.given_back.join(", ")),
     ];
     let rows = rows.into_iter().map(|(what, count, which)| vec![what.to_owned(), count, which]);

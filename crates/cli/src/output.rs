@@ -4,6 +4,7 @@ use std::{fmt, io::Write};
 
 use anstyle::{AnsiColor, Style};
 use portcullis_base::printable;
+use portcullis_gateway::check::{Check, CheckState};
 
 use crate::failure::Failure;
 
@@ -63,5 +64,18 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) {
     line(styled(BOLD, join(head.to_vec())));
     for row in &rows {
         line(join(row.iter().map(String::as_str).collect()));
+    }
+}
+
+/// Prints one thing that was looked at, with what to do about it.
+pub fn print_check(check: &Check, indent: &str) {
+    let sign = match check.state {
+        CheckState::Good => styled(GOOD, "✓"),
+        CheckState::Warning => styled(WARN, "!"),
+        CheckState::Bad => styled(BAD, "✗"),
+    };
+    line(format_args!("{indent}{sign} {}: {}", check.name, printable(&check.text, 600)));
+    for advice in check.advice.iter().flat_map(|advice| advice.lines()) {
+        line(format_args!("{indent}    {}", printable(advice, 600)));
     }
 }

@@ -1,27 +1,34 @@
 //! `portcullis protect` and `unprotect`: a server put behind the gateway, and taken away again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use portcullis_audit::{Event, Kind, Outcome, Target, Value};
+use portcullis_audit::{Event, Kind, Outcome, Target, Value as Detail};
 use portcullis_base::{Clock, ServerName, printable};
 use portcullis_gateway::{
-    config::Server,
+    config::{Entry, Holders, Problems, Server},
+    connections::GivenBack,
     feed::SAMPLE,
-    outbound::{DialError, Dialer, Reach},
-    upstream::{DiscoverError, Discovery, Limits, Location, Upstream, UpstreamError, UpstreamUrl},
+    outbound::Dialer,
+    snapshot,
+    upstream::{Credential, DiscoverError, Discovery, Limits, Upstream},
 };
 use portcullis_oauth::grant::RevokedWhy;
 use portcullis_store::ServerRow;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
+use self::asks::Asked;
 use crate::{
+    abroad::{self, Abroad},
     args::{Common, Protect},
     failure::{Failure, Result},
-    house::House,
+    house::{House, Record},
     invocation,
-    output::{BOLD, DIM, GOOD, LINK, json as print_json, line, styled},
+    output::{BOLD, DIM, GOOD, LINK, WARN, json as print_json, line, styled},
     settings::Settings,
 };
+
+mod asks;
 
 /// Registers a server.
 pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Result<()> {
@@ -32,7 +39,8 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
     })?;
     let house = House::open(settings).await?;
     let known = known(&house).await?;
-    let same = known.iter().find(|server| server.url == url);
+    let same = known.iter().find(|server| server.url == url).cloned();
+    let same = same.as_ref();
     if let (Some(server), Some(named)) = (same, &named)
         && server.name != *named
     {
@@ -42,25 +50,28 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
     if let Some(named) = &named {
         free(named, &url, &known)?;
     }
-    let mut server = Server {
-        name: placeholder(),
+    let mut entry = Entry {
+        name: same.map_or_else(placeholder, |same| same.name.clone()),
         url,
-        access: if args.group.is_empty() {
-            portcullis_policy::Access::default()
-        } else {
-            Server::access_of(args.group.iter().map(String::as_str))
-        },
+        access: if args.group.is_empty() { vec!["*".to_owned()] } else { args.group.clone() },
         timeout: Server::TIMEOUT,
         private: args.private,
         description: args.description.clone(),
-        authorization: None,
+        more: match same {
+            Some(same) => said_before(&same.name, &house).await?,
+            None => BTreeMap::new(),
+        },
     };
-    let found = probe(&server, &house).await?;
-    server.name = match (same, named) {
+    if let Some(credential) = asks::chosen(args)? {
+        entry.more.insert("credential".into(), credential);
+    }
+    let asked = asks::ask(&mut entry, args, &house, settings).await?;
+    entry.name = match (same, named) {
         (Some(same), _) => same.name.clone(),
         (None, Some(named)) => named,
-        (None, None) => proposed(&found, &server, &known)?,
+        (None, None) => proposed(&asked, &entry.url, &known)?,
     };
+    let server = entry.server(&house.config.environment).map_err(|problems| unusable(&problems))?;
     let changed = same.is_none_or(|same| *same != server);
     let in_file = house.config.servers.iter().any(|other| other.name == server.name);
     if changed && in_file {
@@ -71,15 +82,23 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
         .help("change it there"));
     }
     if changed {
-        register(&server, &house).await?;
+        register(&entry, &house).await?;
     }
     let url = format!("{}/mcp/{}", settings.public_url(), server.name);
+    let report = Report { server: &server, asked: &asked, url: &url, changed };
     if args.json {
-        print_report(&server, &found, &url, changed);
+        report.print_json();
     } else {
-        print(&server, &found, &url, changed, common);
+        report.print(common, settings);
     }
     Ok(())
+}
+
+/// What was said of a server before, beyond the flags of this command.
+async fn said_before(name: &ServerName, house: &House) -> Result<BTreeMap<String, Value>> {
+    let rows = house.store.servers().await.map_err(|error| house.failed(error))?;
+    let row = rows.into_iter().find(|row| row.name == *name);
+    Ok(row.and_then(|row| Entry::from_json(&row.entry_json).ok()).map(|entry| entry.more).unwrap_or_default())
 }
 
 /// Takes a server away.
@@ -92,6 +111,8 @@ pub async fn unprotect(name: &str, settings: &Settings) -> Result<()> {
         ))
         .help("take it out there and start the gateway again"));
     }
+    let gone = abroad::server(name.as_str(), &house).await.ok();
+    let servers: Vec<_> = gone.iter().map(|known| &known.server).collect();
     let record = house.record().await?;
     let now = house.clock.now();
     match house.store.remove_server(&name, now).await {
@@ -114,13 +135,43 @@ pub async fn unprotect(name: &str, settings: &Settings) -> Result<()> {
             return Err(house.failed(error));
         }
     };
+    let given_back = end_connections(&name, &servers, &house, &record, settings).await;
     let event = Event::new(Kind::ServerRemoved, now)
         .on(Target { server: Some(name.clone()), ..Target::default() })
         .outcome(Outcome::Success)
         .number("grants_ended", ended.len() as i64);
     record.write(event).await?;
     line(format_args!("{} {name} is no longer served; tokens for it are worth nothing now", styled(GOOD, "✓")));
+    for given in given_back? {
+        let account = given.account.as_deref().map(|account| format!(" as {}", printable(account, 100)));
+        line(format_args!(
+            "  a connection{} was deleted; at its issuer: {}",
+            account.unwrap_or_default(),
+            given.end.told()
+        ));
+    }
     Ok(())
+}
+
+/// Nobody comes back to what was given for a server that is gone. spec: UP-47
+async fn end_connections(
+    name: &ServerName,
+    servers: &[&Server],
+    house: &House,
+    record: &Record,
+    settings: &Settings,
+) -> Result<Vec<GivenBack>> {
+    let undone = || {
+        Failure::new(format!("{name} is gone, but what people had there could not be ended"))
+            .help(format!("portcullis connections disconnect {name} --everybody"))
+    };
+    let abroad = Abroad::as_far_as_possible(servers, house, record, settings).await.ok_or_else(undone)?;
+    let ended = abroad.connections.disconnect_all(&record.desk(house).by, name).await;
+    ended.map_err(|error| undone().help(error.to_string()))
+}
+
+fn unusable(problems: &Problems) -> Failure {
+    Failure::usage("the server cannot be set up so").help(problems.to_string())
 }
 
 fn unknown(name: &ServerName, known: &[Server]) -> Failure {
@@ -134,51 +185,27 @@ fn unknown(name: &ServerName, known: &[Server]) -> Failure {
 }
 
 /// Asks the server what it speaks.
-async fn probe(server: &Server, house: &House) -> Result<Discovery> {
-    let url = UpstreamUrl::parse(server.url.as_str()).map_err(|error| Failure::usage(error.to_string()))?;
-    let dialer = Dialer::new(house.config.outbound.ca_file.as_deref())
-        .map_err(|error| Failure::new(error.to_string()).help("check `outbound.ca_file` in the settings"))?;
-    let reach = if server.may_be_private() { Reach::Private } else { Reach::Global };
-    let limits =
-        Limits { head: Duration::from_secs(10), idle: Duration::from_secs(10), total: Duration::from_secs(20) };
-    let upstream = Arc::new(Upstream::new(server.name.clone(), Location::Url { url, reach }, &dialer, limits));
-    upstream.discover().await.map_err(|error| refused(server, &error))
-}
-
-fn refused(server: &Server, error: &DiscoverError) -> Failure {
-    let url = &server.url;
-    let text = printable(&error.to_string(), 400);
-    match error {
-        DiscoverError::Upstream(UpstreamError::Unreachable(DialError::Refused(_))) if !server.private => {
-            Failure::new(format!("{url} is on a private network: {text}"))
-                .help("if that network is yours, add --private")
-        }
-        DiscoverError::Upstream(UpstreamError::Credentials(_)) => {
-            Failure::new(format!("{url} asks for a credential: {text}"))
-                .help("servers that need one cannot be protected in this version")
-        }
-        DiscoverError::Upstream(UpstreamError::Unreachable(_)) => {
-            Failure::new(format!("{url} cannot be reached: {text}"))
-                .help("check address and port, and that the server runs")
-        }
-        DiscoverError::Upstream(UpstreamError::Late) | DiscoverError::Unavailable(_) => {
-            Failure::new(format!("{url} does not answer as it should: {text}"))
-                .help("try again when the server is well")
-        }
-        DiscoverError::Upstream(_) | DiscoverError::NotMcp(_) => {
-            Failure::new(format!("{url} is not an MCP endpoint: {text}"))
-                .help("the URL must be that of the Streamable HTTP endpoint; it often ends in /mcp")
-        }
-        DiscoverError::Version(_) => Failure::new(format!("{url} cannot be served: {text}"))
-            .help("bring the server to revision 2025-03-26 of MCP or later"),
-    }
+async fn probe(
+    server: &Server,
+    house: &House,
+    credential: &Credential,
+) -> std::result::Result<Discovery, DiscoverError> {
+    // What cannot be set up was refused before: certificates of an entry and the authority of the settings.
+    let unset = |_| DiscoverError::NotMcp("its entry or outbound.ca_file cannot be used".into());
+    let seen = snapshot::Server::of(server).map_err(|error| DiscoverError::NotMcp(error.to_string()))?;
+    let dialer = Dialer::new(house.config.outbound.ca_file.as_deref()).map_err(unset)?;
+    let (head, total) = (Duration::from_secs(10), Duration::from_secs(20));
+    let limits = Limits { head, idle: head, total, ..Limits::default() };
+    Arc::new(Upstream::new(seen.name, seen.location, &dialer, limits)).discover(credential).await
 }
 
 /// Every server that is known: of the settings, then of the database.
 async fn known(house: &House) -> Result<Vec<Server>> {
     let mut servers = house.config.servers.clone();
     for row in house.store.servers().await.map_err(|error| house.failed(error))? {
-        match Server::from_json(&row.entry_json) {
+        let entry = Entry::from_json(&row.entry_json).map_err(|error| error.to_string());
+        let server = entry.and_then(|entry| entry.server(&house.config.environment).map_err(|error| error.to_string()));
+        match server {
             Ok(server) if servers.iter().all(|other| other.name != server.name) => servers.push(server),
             Ok(_) => {}
             Err(error) => {
@@ -216,13 +243,17 @@ fn free(name: &ServerName, url: &url::Url, known: &[Server]) -> Result<()> {
 }
 
 /// The name a server gives itself, or that of its host, made free.
-fn proposed(found: &Discovery, server: &Server, known: &[Server]) -> Result<ServerName> {
-    let own = found.name.as_deref().and_then(|name| ServerName::nearest(name.rsplit('/').next().unwrap_or(name)));
-    let host = || server.url.host_str().and_then(ServerName::nearest);
+fn proposed(asked: &Asked, url: &Url, known: &[Server]) -> Result<ServerName> {
+    let own = match asked {
+        Asked::Open(found) => found.name.as_deref(),
+        Asked::OAuth(_) | Asked::Closed => None,
+    };
+    let own = own.and_then(|name| ServerName::nearest(name.rsplit('/').next().unwrap_or(name)));
+    let host = || url.host_str().and_then(ServerName::nearest);
     let name = own
         .or_else(host)
         .ok_or_else(|| Failure::usage("no name can be made for this server").help("give it one: --name NAME"))?;
-    Ok(if free(&name, &server.url, known).is_ok() { name } else { numbered(&name, known) })
+    Ok(if free(&name, url, known).is_ok() { name } else { numbered(&name, known) })
 }
 
 /// `name-2`, or the first number after it that is free.
@@ -240,25 +271,21 @@ fn placeholder() -> ServerName {
     ServerName::parse("server").expect("these letters make a server name")
 }
 
-async fn register(server: &Server, house: &House) -> Result<()> {
+async fn register(entry: &Entry, house: &House) -> Result<()> {
     let record = house.record().await?;
     let now = house.clock.now();
-    let row = ServerRow {
-        name: server.name.clone(),
-        entry_json: server.to_json(),
-        created_at: now,
-        created_by: "cli".into(),
-    };
+    let row =
+        ServerRow { name: entry.name.clone(), entry_json: entry.to_json(), created_at: now, created_by: "cli".into() };
     if let Err(error) = house.store.put_server(&row, now).await {
         record.close().await;
         return Err(house.failed(error));
     }
-    let groups = server.access.entries.iter().map(|entry| entry.group.to_string()).collect();
+    let groups = entry.access.clone();
     let event = Event::new(Kind::ServerProtected, now)
-        .on(Target { server: Some(server.name.clone()), ..Target::default() })
+        .on(Target { server: Some(entry.name.clone()), ..Target::default() })
         .outcome(Outcome::Success)
-        .text("url", address(&server.url))
-        .detail("groups", Value::List(groups));
+        .text("url", address(&entry.url))
+        .detail("groups", Detail::List(groups));
     record.write(event).await
 }
 
@@ -267,29 +294,84 @@ fn address(url: &url::Url) -> String {
     url[..url::Position::AfterPath].to_owned()
 }
 
-fn print_report(server: &Server, found: &Discovery, url: &str, changed: bool) {
-    let versions: Vec<_> = found.versions.iter().map(ToString::to_string).collect();
-    print_json(&json!({
-        "name": server.name.as_str(), "url": url, "upstream": server.url.as_str(), "changed": changed,
-        "server": { "name": found.name, "version": found.version, "tools": found.tools, "revisions": versions },
-    }));
+/// What was done.
+struct Report<'a> {
+    server: &'a Server,
+    asked: &'a Asked,
+    url: &'a str,
+    changed: bool,
 }
 
-fn print(server: &Server, found: &Discovery, url: &str, changed: bool, common: &Common) {
-    let name = &server.name;
-    let state = if changed { "is behind the gateway" } else { "is behind the gateway already" };
-    line(format_args!("{} {} {state}: {}", styled(GOOD, "✓"), styled(BOLD, name), styled(LINK, url)));
-    let own = [found.name.as_deref(), found.version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let tools = found.tools.map(|tools| format!("{tools} tools")).unwrap_or_default();
-    let versions: Vec<_> = found.versions.iter().map(ToString::to_string).collect();
-    let facts = [own, tools, format!("MCP {}", versions.join(", "))];
-    let facts: Vec<_> = facts.into_iter().filter(|text| !text.is_empty()).collect();
-    line(styled(DIM, format_args!("  {}: {}", server.url, printable(&facts.join(", "), 300))));
-    let (program, flags) = (invocation::program(), invocation::flags(common));
-    line("");
-    line("Put it into a client:");
-    line(format_args!("  {program} connect claude-code --server {name} --write{flags}"));
-    line(styled(DIM, "    or cursor, vscode, codex, gemini-cli, …: `connect --list` names all"));
-    line("or paste this into the settings of any other:");
-    line(format_args!("  {}", json!({ "mcpServers": { name.as_str(): { "type": "http", "url": url } } })));
+impl Report<'_> {
+    fn print_json(&self) {
+        let server = match self.asked {
+            Asked::Open(found) => {
+                let versions: Vec<_> = found.versions.iter().map(ToString::to_string).collect();
+                json!({ "name": found.name, "version": found.version, "tools": found.tools, "revisions": versions })
+            }
+            Asked::OAuth(_) | Asked::Closed => Value::Null,
+        };
+        print_json(&json!({
+            "name": self.server.name.as_str(), "url": self.url, "upstream": self.server.url.as_str(),
+            "changed": self.changed, "credential": self.server.credential.kind(),
+            "issuer": self.server.credential.oauth().and_then(|oauth| oauth.issuer.as_deref()),
+            "cautions": self.server.cautions(), "server": server,
+        }));
+    }
+
+    fn print(&self, common: &Common, settings: &Settings) {
+        let (name, url) = (&self.server.name, self.url);
+        let state = if self.changed { "is behind the gateway" } else { "is behind the gateway already" };
+        line(format_args!("{} {} {state}: {}", styled(GOOD, "✓"), styled(BOLD, name), styled(LINK, url)));
+        match self.asked {
+            Asked::Open(found) => self.print_facts(found),
+            Asked::OAuth(found) => {
+                line(format_args!("  People have their accounts for it at {} (OAuth).", printable(&found.issuer, 300)));
+                self.print_way_in(settings);
+                if let Some(left) = asks::left_to_do(found, settings) {
+                    left.lines()
+                        .for_each(|text| line(format_args!("  {} {}", styled(WARN, "!"), printable(text, 600))));
+                }
+            }
+            Asked::Closed => self.print_way_in(settings),
+        }
+        for caution in self.server.cautions() {
+            line(format_args!("  {} {caution}", styled(WARN, "!")));
+        }
+        let (program, flags) = (invocation::program(), invocation::flags(common));
+        if !matches!(self.asked, Asked::Open(_)) {
+            line(format_args!("  Whether that will work, step by step: {program} server check {name}{flags}"));
+        }
+        line("");
+        line("Put it into a client:");
+        line(format_args!("  {program} connect claude-code --server {name} --write{flags}"));
+        line(styled(DIM, "    or cursor, vscode, codex, gemini-cli, …: `connect --list` names all"));
+        line("or paste this into the settings of any other:");
+        line(format_args!("  {}", json!({ "mcpServers": { name.as_str(): { "type": "http", "url": url } } })));
+    }
+
+    fn print_facts(&self, found: &Discovery) {
+        let own = [found.name.as_deref(), found.version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let tools = found.tools.map(|tools| format!("{tools} tools")).unwrap_or_default();
+        let versions: Vec<_> = found.versions.iter().map(ToString::to_string).collect();
+        let facts = [own, tools, format!("MCP {}", versions.join(", "))];
+        let facts: Vec<_> = facts.into_iter().filter(|text| !text.is_empty()).collect();
+        line(styled(DIM, format_args!("  {}: {}", self.server.url, printable(&facts.join(", "), 300))));
+    }
+
+    /// How people come to what the server wants to see.
+    fn print_way_in(&self, settings: &Settings) {
+        let name = &self.server.name;
+        match self.server.credential.holders() {
+            Some(Holders::Each) => line(format_args!(
+                "  Each person connects once: when they first call it, or at {}/connections/{name}",
+                settings.public_url()
+            )),
+            Some(Holders::Shared) => line(format_args!(
+                "  An administrator connects it once, for everybody: {}/connections/{name}",
+                settings.public_url()
+            )),
+            None => {}
+        }
+    }
 }

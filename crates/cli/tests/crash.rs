@@ -1,6 +1,9 @@
 //! The real program, killed while it works: what it had answered stands in the trail, what it had begun is marked, and
 //! what was signed in before still is.
 
+#[path = "crash/refresh.rs"]
+mod refresh;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -47,11 +50,16 @@ impl Drop for Up {
 
 impl House {
     fn new(database: &str) -> Result<Self> {
+        Self::with(database, "")
+    }
+
+    /// The same with more settings (YAML).
+    fn with(database: &str, more: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let authority = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let data = folder.path().join("data");
         let settings = format!(
-            "listen: {authority}\noperations: 127.0.0.1:0\ndata: {}\ndatabase: {}\n",
+            "listen: {authority}\noperations: 127.0.0.1:0\ndata: {}\ndatabase: {}\n{more}",
             data.display(),
             json!(database)
         );
@@ -97,6 +105,11 @@ impl House {
 
     /// The first administrator, and a client of his for the sample server.
     async fn sign_in(&self, up: &Up) -> Result<(Client, Tokens)> {
+        self.sign_in_at(up, "sample").await
+    }
+
+    /// The same for another server.
+    async fn sign_in_at(&self, up: &Up, server: &str) -> Result<(Client, Tokens)> {
         let welcome = up.welcome.as_deref().context("a link for the first administrator")?;
         let mut browser = Browser::new(&self.authority);
         let page = browser.get(welcome).await?;
@@ -105,16 +118,20 @@ impl House {
         let answer = browser.submit(&form, &typed).await?;
         ensure!(answer.status == 303, "{} {}", answer.status, answer.text());
         let client = Client::register(&self.authority, "A client").await?;
-        let code = client.code(&mut browser, "sample", ADMIN).await?;
+        let code = client.code(&mut browser, server, ADMIN).await?;
         let tokens = client.redeem(&code).await?;
         Ok((client, tokens))
     }
 
     fn call(&self, token: &str, tool: &str, arguments: Value) -> Request {
+        self.call_at("sample", token, tool, arguments)
+    }
+
+    fn call_at(&self, server: &str, token: &str, tool: &str, arguments: Value) -> Request {
         let params = json!({ "name": tool, "arguments": arguments, "_meta": {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} } });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
-        request(&self.authority, "POST", "/mcp/sample")
+        request(&self.authority, "POST", &format!("/mcp/{server}"))
             .bearer(token)
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")

@@ -114,3 +114,47 @@ Examples:
         id: String,
     },
 }
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the data keys, how much each has sealed, and the root keys that open them
+    List {
+        /// Answer in JSON, one key a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a data key, which seals from a minute later on; or, with --root-key, another root key
+    ///
+    /// Works while gateways run: they learn it from the database, the older keys go on opening, and what is in the database
+    /// is sealed again in the background. `keys retire` ends the overlap.
+    #[command(after_help = "\
+Examples:
+  portcullis keys rotate
+  portcullis keys rotate --root-key file:/etc/portcullis/new-root.key
+  portcullis keys rotate --root-key env:NEW_ROOT_KEY")]
+    Rotate {
+        /// The new root key: file:PATH or env:NAME, 32 bytes as base64
+        #[arg(long, value_name = "REF")]
+        root_key: Option<String>,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the overlap: older data keys, or one root key, open nothing any more
+    #[command(after_help = "\
+Examples:
+  portcullis keys retire                          a week after `keys rotate`
+  portcullis keys retire --now                    at once, after a theft: clients open new sessions
+  portcullis keys retire --root-key 3f9c0a71be24  when every node runs with the new one")]
+    Retire {
+        /// The root key to retire, by its name in `keys list`
+        #[arg(long, value_name = "NAME", conflicts_with = "now")]
+        root_key: Option<String>,
+        /// Do not wait until what clients carry has run out
+        #[arg(long)]
+        now: bool,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

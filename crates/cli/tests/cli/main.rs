@@ -2,8 +2,10 @@
 //! machine's environment.
 
 mod identity;
+mod keys;
 mod machines;
 mod people;
+mod upstreams;
 
 use std::{
     fs,
@@ -181,12 +183,15 @@ fn help_teaches() {
       up               Start the gateway; Ctrl-C stops it
       protect          Put an MCP server behind the gateway and print its new URL
       unprotect        Take a server away from the gateway again
+      server           List the servers behind the gateway, and find out why one does not work
+      connections      See who is connected at which server, and end that
       connect          Point an MCP client at the gateway: show or write the entry in its settings
       user             Add, list and change the people of this gateway
       identity         Try the identity providers, and see which groups people and rules have
       offboard         End everything that a person had, with a signed report
       service-account  Add, list and change programs that call for themselves
       key              Add, list and end access keys, for clients that cannot do OAuth
+      keys             List, change and retire the keys that seal what the gateway keeps
       sample           Run the sample MCP server alone, without a gateway in front of it
       audit            Search the audit trail, and check that nothing in it was changed or lost
       migrate          Update the database for this release
@@ -298,7 +303,7 @@ fn bad_settings_say_what_where_and_the_nearest_choice() {
     --- stderr
     error: 3 settings are wrong
       portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-          known here: listen, operations, public_url, data, database, root_key, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
       portcullis.yaml:2: audit.durability: expected one of process, power, found "pwoer"
           did you mean "power"?
       portcullis.yaml:3: root_key: "env:MISSING": the environment variable is not set
@@ -809,6 +814,20 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
+/// The commands in the blocks of a guide, without their comments.
+fn commands(guide: &str) -> Vec<String> {
+    let blocks = blocks(guide, "sh");
+    let lines = blocks.iter().flat_map(|block| block.lines()).filter(|line| line.starts_with("portcullis "));
+    lines.map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned()).collect()
+}
+
+/// Also those within sentences.
+fn mentioned(guide: &str) -> Vec<String> {
+    let text = guide.replace('\n', " ");
+    let spans = text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("portcullis "));
+    spans.map(|span| span.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
 #[test]
 fn commands_of_the_readme_work_as_they_stand() {
     let sandbox = Sandbox::new();
@@ -927,4 +946,19 @@ fn anchors(page: &Path) -> impl Iterator<Item = String> + use<> {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
         kept.collect::<String>().replace(' ', "-")
     })
+}
+
+#[test]
+fn commands_in_sentences_of_the_guides_are_commands() {
+    let sandbox = Sandbox::new();
+    for guide in ["docs/guides/upstreams.md", "docs/guides/keys.md", "docs/guides/identity.md"] {
+        let found = mentioned(&documentation(guide));
+        assert!(!found.is_empty(), "{guide}: no command is found any more");
+        for command in found {
+            // Words in capitals stand for what a person fills in; what a command asks of them is not asked here.
+            let words = command.split_whitespace().skip(1).chain(["--help"]);
+            let ended = sandbox.run(&words.collect::<Vec<_>>());
+            assert_eq!(ended.code, 0, "{guide}: {command}: {}", transcript(&ended));
+        }
+    }
 }

@@ -84,7 +84,7 @@ fn person_is_offboarded_and_the_report_verifies() {
     assert_snapshot!(run(&["offboard", "ben"]), @"
     --- stderr
     ben ([usr])
-      0 signed-in browsers, 0 clients, 0 access keys will end
+      0 signed-in browsers, 0 clients, 0 access keys, 0 connections will end
     error: nobody is there to be asked
       run it on a terminal, or say --yes
     --- exit 2
@@ -96,6 +96,7 @@ fn person_is_offboarded_and_the_report_verifies() {
     grants of clients               0
     access keys                     0
     remembered consents             0
+    connections to servers          0
     tokens given back to providers  0
     Report [rpt] is kept; portcullis offboard --verify FILE checks a copy of it.
     The signed report is in ben.json.
