@@ -6,6 +6,7 @@ import Provider, { interactionPolicy } from 'oidc-provider';
 
 import { directories } from './directories.mjs';
 import { compact, faults } from './faults.mjs';
+import { grants } from './grants.mjs';
 import { KINDS } from './kinds.mjs';
 import { body, escaped, html, listen } from './listener.mjs';
 
@@ -18,7 +19,7 @@ export async function company(id, options, tls, others) {
     return house;
 }
 
-class Company {
+export class Company {
     constructor(id, { kind = 'oidc', ...options }, others) {
         Object.assign(this, { id, others, kind: { ...KINDS[kind], ...options }, accounts: {}, clients: {}, fault: {} });
         // Whose session the browser is taken to have (`auto`), whether a client is known to the person already.
@@ -71,8 +72,15 @@ class Company {
 
     /** Keys and clients are read at the start only: the same records under a new instance. */
     restart() {
+        this.provider = new Provider(this.issuer, this.configuration());
+        this.provider.use(faults(this));
+        grants(this);
+        this.callback = this.provider.callback();
+    }
+
+    configuration() {
         const { records, kind } = this;
-        this.provider = new Provider(this.issuer, {
+        return {
             adapter: model => new Records(model, records),
             clients: Object.values(this.clients),
             jwks: { keys: this.keys },
@@ -112,9 +120,7 @@ class Company {
             pkce: { required: () => false },
             renderError: (ctx, out) => { ctx.body = `<main>${escaped(out.error)}: ${escaped(out.error_description)}</main>`; },
             ttl: { AccessToken: 3600, IdToken: 3600, RefreshToken: 30 * 86400, Session: 14 * 86400, Grant: 30 * 86400, Interaction: 3600, AuthorizationCode: 60 }
-        });
-        this.provider.use(faults(this));
-        this.callback = this.provider.callback();
+        };
     }
 
     path() {
@@ -159,6 +165,7 @@ class Company {
         if (!request.url.startsWith(path)) return void html(response, 404, 'nothing here');
         request.originalUrl = request.url;
         request.url = request.url.slice(path.length) || '/';
+        if (this.kind.scopesAnew && request.method === 'POST' && request.url === '/token') request.body = anew(await body(request));
         const interaction = request.url.match(/^\/interaction\/[\w-]+$/);
         if (!interaction) return void this.callback(request, response);
         try {
@@ -185,12 +192,24 @@ class Company {
             return html(response, 200, `${said}<form method="post" action="${escaped(request.originalUrl)}"><input name="login" value="${escaped(params.login_hint)}"><input type="password" name="password"><button>Sign in</button></form>`);
         }
         if (this.auto || request.method === 'POST' || this.consent === 'given') {
-            const grant = new this.provider.Grant({ clientId: params.client_id, accountId: session.accountId });
-            grant.addOIDCScope(params.scope);
-            return finish({ consent: { grantId: await grant.save() } });
+            return finish({ consent: { grantId: await this.agreed(params, session.accountId) } });
         }
         html(response, 200, `<p>${escaped(params.client_id)} wants to know who you are.</p><form method="post" action="${escaped(request.originalUrl)}"><button name="agree" value="yes">Continue</button><button name="cancel" value="yes">Cancel</button></form>`);
     }
+
+    /** What somebody has agreed to on the page. */
+    agreed(params, accountId) {
+        const grant = new this.provider.Grant({ clientId: params.client_id, accountId });
+        grant.addOIDCScope(params.scope);
+        return grant.save();
+    }
+}
+
+/** Where a refresh token is good for any scope that was agreed to, whatever it was given with. */
+function anew(text) {
+    const form = Object.fromEntries(new URLSearchParams(text));
+    if (form.grant_type === 'refresh_token') delete form.scope;
+    return form;
 }
 
 function askLogout(ctx, form) {

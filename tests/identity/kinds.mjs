@@ -6,6 +6,7 @@
 // discovery: what the product's document says otherwise
 // issuers:   where each directory has an issuer of its own
 // iss:       whether the answer at the redirect address says who gives it (RFC 9207)
+// scopesAnew: whether a refresh may ask for scopes of another of its applications
 // offline:   when a refresh token is given: always, `strict`ly by scope and consent, or by `access_type` as Google has it
 
 const usual = { profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] };
@@ -14,6 +15,7 @@ const without = (...names) => Object.fromEntries(names.map(name => [name, undefi
 export const TENANT = '8c2a6f0e-5b1d-4f0c-9d3e-2f6a7b8c9d0e';
 
 const entra = {
+    scopesAnew: true,
     // An address is never said to be verified; groups come as identifiers, and in a reference when they are many.
     claims: { profile: usual.profile, email: ['email'], openid: ['tid', 'oid', 'groups', '_claim_names', '_claim_sources'] },
     identity: (account, { origin }) => ({

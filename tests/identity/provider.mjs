@@ -8,7 +8,7 @@
 // POST /clock {"set": s} | {"by": s}
 // POST /ID/client {...}            a client of this provider (RFC 7591 names), `portcullis` unless it says otherwise
 // POST /ID/account {"login": ...}  sub, name, email, email_verified, groups, disabled, claims, ...
-// POST /ID/set {...}               auto, consent, and what a kind has: offline, rotates, iss, ...
+// POST /ID/set {...}               auto, consent, exchange, and what a kind has: offline, rotates, iss, ...
 // POST /ID/fault {...}             see faults.mjs
 // POST /ID/rotate {"keep": true}   POST /ID/become {"state": "up" | "down" | "silent"}
 // POST /ID/logout {"login": ...}   POST /ID/sign {"header": {}, "payload": {}}
@@ -50,8 +50,8 @@ async function act(path, asked) {
         case 'service-account': return house.serviceAccount();
         case 'sign': return { token: house.sign(asked) };
         case 'set': {
-            const { auto = house.auto, consent = house.consent, ...kind } = asked;
-            Object.assign(house, { auto, consent });
+            const { auto = house.auto, consent = house.consent, exchange = house.exchange, ...kind } = asked;
+            Object.assign(house, { auto, consent, exchange });
             Object.assign(house.kind, kind);
             return {};
         }
