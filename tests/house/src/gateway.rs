@@ -5,10 +5,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use portcullis_base::{Clock, ManualClock, PersonId, Rng, Secret, ServerName, Timestamp};
 use portcullis_gateway::{
     Running, Surroundings,
@@ -17,7 +17,7 @@ use portcullis_gateway::{
     password, start,
     system::SystemRng,
 };
-use portcullis_store::{NewPerson, ServerRow};
+use portcullis_store::{NewPerson, Paging, ServerRow};
 use tempfile::TempDir;
 
 use crate::{
@@ -41,8 +41,9 @@ pub struct TestGateway {
     /// The one-time administrator link's secret, while there is no administrator.
     pub invitation: Option<String>,
     running: Option<Running>,
+    settings: String,
     data: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestGateway {
@@ -64,15 +65,16 @@ impl TestGateway {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let (running, authority) = run(folder.path(), settings, clock.clone()).await?;
+        let (running, authority) = run(folder.path(), settings, "127.0.0.1:0", clock.clone()).await?;
         Ok(Self {
             app: running.app.clone(),
             clock,
             authority,
             invitation: running.invitation.clone(),
             running: Some(running),
+            settings: settings.to_owned(),
             data,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -224,6 +226,20 @@ impl TestGateway {
         &self.data
     }
 
+    /// Waits until no connection is being renewed. One that is renewed when a clock leaps has been away for all that time,
+    /// which is longer than a provider is lenient.
+    pub async fn rest(&self) -> Result<()> {
+        let enough = Instant::now() + Duration::from_secs(30);
+        loop {
+            let all = self.app.store.all_connections(Paging { skip: 0, take: 1000 }).await?;
+            if all.items.iter().all(|connection| connection.refresh_begun_at.is_none()) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < enough, "a connection is being renewed without end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Moves the clock and lets the gateway notice.
     pub async fn advance(&self, by: Duration) -> Result<()> {
         self.clock.advance(by);
@@ -235,6 +251,23 @@ impl TestGateway {
         self.app.renewal().round().await.map(drop).map_err(|error| anyhow!("{error}"))
     }
 
+    /// Renews the connections for which that is due, as a job does from time to time.
+    pub async fn renew_connections(&self) -> Result<()> {
+        self.app.connections.round().await.map(drop).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Stops it and starts it again where it was, with what it had written down and nothing else.
+    pub async fn restart(self) -> Result<Self> {
+        let Self { app, clock, authority, running, settings, data, folder, .. } = self;
+        drop(app);
+        if let Some(running) = running {
+            running.stop().await.map_err(|error| anyhow!("{error}"))?;
+        }
+        let (running, authority) = run(folder.path(), &settings, &authority, clock.clone()).await?;
+        let (app, invitation) = (running.app.clone(), running.invitation.clone());
+        Ok(Self { app, clock, authority, invitation, running: Some(running), settings, data, folder })
+    }
+
     /// Stops the gateway.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(running) = self.running.take() {
@@ -244,9 +277,9 @@ impl TestGateway {
     }
 }
 
-async fn run(folder: &Path, settings: &str, clock: Arc<ManualClock>) -> Result<(Running, String)> {
+async fn run(folder: &Path, settings: &str, listen: &str, clock: Arc<ManualClock>) -> Result<(Running, String)> {
     let data = folder.join("data");
-    let text = format!("data: {}\nlisten: 127.0.0.1:0\noperations: 127.0.0.1:0\n{settings}\n", data.display());
+    let text = format!("data: {}\nlisten: {listen}\noperations: 127.0.0.1:0\n{settings}\n", data.display());
     let sources = Sources { file: Some(("portcullis.yaml".into(), text)), ..Sources::default() };
     let config = Config::load(&sources).map_err(|problems| anyhow!("{problems}"))?.config;
     let surroundings = Surroundings { clock, rng: Arc::new(SystemRng::new()), sample: true };

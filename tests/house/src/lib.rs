@@ -4,4 +4,5 @@ pub mod gateway;
 pub mod http;
 pub mod person;
 pub mod provider;
+pub mod upstream;
 pub mod walk;

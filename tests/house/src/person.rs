@@ -18,7 +18,8 @@ pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 #[derive(Clone)]
 pub struct Browser {
     authority: String,
-    cookies: Vec<(String, String)>,
+    /// Names and values of its cookies.
+    pub cookies: Vec<(String, String)>,
 }
 
 /// A form as a page shows it.
@@ -107,6 +108,11 @@ impl Browser {
             }
             let html = page.text();
             ensure!(page.status == 200, "stopped with {}: {html}", page.status);
+            if let Some(finish) = finish(&html) {
+                let answer = self.get(&finish).await?;
+                page = self.settle(answer).await?;
+                continue;
+            }
             let form = form(&html).with_context(|| format!("no form on the page: {html}"))?;
             let answer = if html.contains("type=\"password\"") {
                 self.submit(&form, &[("name", login.0), ("password", login.1)]).await?
@@ -129,11 +135,28 @@ impl Browser {
     }
 }
 
+/// Where somebody goes on who connects no account of theirs just now.
+fn finish(html: &str) -> Option<String> {
+    let (_, after) = html.split_once("href=\"/oauth/authorize/finish")?;
+    let (rest, _) = after.split_once('"')?;
+    Some(format!("/oauth/authorize/finish{}", rest.replace("&amp;", "&")))
+}
+
 /// The form in the main part of a page.
 pub fn form(html: &str) -> Option<Form> {
     let main = &html[html.find("<main")?..];
     let start = main.find("<form")?;
-    let form = &main[start..start + main[start..].find("</form>")?];
+    read(&main[start..start + main[start..].find("</form>")?])
+}
+
+/// The first form in the main part whose action ends so.
+pub fn form_to(html: &str, ending: &str) -> Option<Form> {
+    let main = &html[html.find("<main")?..];
+    let forms = main.split("<form").skip(1).filter_map(|rest| Some(format!("<form{}", rest.split_once("</form>")?.0)));
+    forms.filter_map(|form| read(&form)).find(|form| form.action.ends_with(ending))
+}
+
+fn read(form: &str) -> Option<Form> {
     let fields = form
         .split("<input")
         .skip(1)

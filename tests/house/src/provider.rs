@@ -46,7 +46,7 @@ impl Providers {
     /// `None` where the program cannot run, which is a failure where everything must be tried.
     pub async fn start(providers: Value) -> Result<Option<Self>> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../identity/provider.mjs");
-        let Some(node) = node(&program) else { return Ok(None) };
+        let Some(node) = self::program(&program, "oidc-provider") else { return Ok(None) };
         let folder = tempfile::tempdir()?;
         let options = json!({ "directory": folder.path(), "clock": BEGINNING, "providers": providers });
         let mut process = Command::new(node)
@@ -92,6 +92,13 @@ impl Providers {
     ///
     /// `identity` is what stands beside the providers, for example `{"local_accounts": true}`.
     pub fn settings(&self, identity: Value, each: &[(&str, Value)]) -> Result<String> {
+        let outbound = json!({ "ca_file": self.authority, "private_hosts": self.hosts() });
+        // JSON is YAML.
+        Ok(format!("{}outbound: {outbound}\n", self.identity(identity, each)))
+    }
+
+    /// The same without what concerns the network.
+    pub fn identity(&self, identity: Value, each: &[(&str, Value)]) -> String {
         let mut list = Vec::new();
         for (id, members) in each {
             let mut entry = json!({ "id": id, "issuer": self.get(id).issuer(), "client_id": "portcullis",
@@ -101,10 +108,12 @@ impl Providers {
         }
         let mut identity = identity;
         identity["providers"] = list.into();
-        let hosts: Vec<_> = self.known.values().map(|known| known["host"].clone()).collect();
-        let outbound = json!({ "ca_file": self.authority, "private_hosts": hosts });
-        // JSON is YAML.
-        Ok(format!("identity: {identity}\noutbound: {outbound}\n"))
+        format!("identity: {identity}\n")
+    }
+
+    /// `host:port` of each.
+    pub fn hosts(&self) -> Vec<&str> {
+        self.known.values().filter_map(|known| known["host"].as_str()).collect()
     }
 
     /// A gateway with one provider called `company` and no local accounts, introduced to each other.
@@ -217,6 +226,13 @@ impl Provider<'_> {
         answer["token"].as_str().map(str::to_owned).context("a token")
     }
 
+    /// Its public keys, as it publishes them.
+    pub async fn keys(&self) -> Result<Value> {
+        let url = url::Url::parse(self.issuer())?;
+        let path = format!("{}/jwks", url.path().trim_end_matches('/'));
+        Ok(request(self.host(), "GET", &path).over(&self.all.trust()?).send().await?.json())
+    }
+
     /// The key file of a service account of its directory, written down for the settings; gives where.
     pub async fn service_account(&self) -> Result<PathBuf> {
         let file = self.all.folder.path().join(format!("{}.json", self.id));
@@ -255,20 +271,20 @@ fn merge(into: &mut Value, members: &Value) {
     }
 }
 
-/// The program that runs the providers, where both are installed.
-fn node(program: &Path) -> Option<PathBuf> {
+/// The Node that runs a program with its packages, where both are installed.
+pub(crate) fn program(script: &Path, package: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "which programs there are is said by the surroundings of the run")]
     let variable = |name: &str| std::env::var(name).ok();
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/node/bin/node");
     let node = variable("PORTCULLIS_TEST_NODE").map_or_else(own, PathBuf::from);
-    let packages = program.parent().is_some_and(|folder| folder.join("node_modules/oidc-provider").exists());
+    let packages = script.parent().is_some_and(|folder| folder.join("node_modules").join(package).exists());
     let there = packages && node.exists();
     let must = variable("CI").is_some_and(|value| value == "true" || value == "1");
-    assert!(there || !must, "{} or the packages of tests/identity are missing", node.display());
+    assert!(there || !must, "{} or the packages of {} are missing", node.display(), script.display());
     if !there {
         #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
         {
-            eprintln!("left out: no identity provider here; `./test` installs it");
+            eprintln!("left out: nothing to run {} with; `./test` installs it", script.display());
         }
     }
     there.then_some(node)

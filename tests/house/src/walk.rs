@@ -7,7 +7,7 @@ use url::{Position, Url};
 use crate::{
     gateway::TestGateway,
     http::{Answer, Request, Trust, request},
-    person::{Form, form},
+    person::{Form, form, form_to},
     provider::Providers,
 };
 
@@ -71,6 +71,14 @@ impl Page {
         self.answer.text()
     }
 
+    /// What its main part says to a reader.
+    pub fn said(&self) -> String {
+        let text = self.text();
+        let main = text.find("<main").map_or(text.as_str(), |start| &text[start..]);
+        let words = main.split('<').map(|part| part.split_once('>').map_or(part, |(_, words)| words).trim());
+        words.filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     /// The form in its main part.
     pub fn form(&self) -> Result<Form> {
         form(&self.text()).with_context(|| format!("no form at {}: {} {}", self.url, self.answer.status, self.text()))
@@ -85,12 +93,12 @@ impl Page {
 impl Walker {
     /// A fresh browser that knows where the gateway is and trusts the providers' authority.
     pub fn new(house: &TestGateway, providers: &Providers) -> Result<Self> {
-        Ok(Self {
-            home: format!("http://{}", house.authority),
-            trust: providers.trust()?,
-            jar: Vec::new(),
-            visited: Vec::new(),
-        })
+        Ok(Self::at(&house.authority, providers.trust()?))
+    }
+
+    /// A fresh browser with a gateway at `authority` (`host:port`) for its home.
+    pub fn at(authority: &str, trust: Trust) -> Self {
+        Self { home: format!("http://{authority}"), trust, jar: Vec::new(), visited: Vec::new() }
     }
 
     /// The owner types an address, or a path of the gateway; redirects are not followed.
@@ -183,6 +191,44 @@ impl Walker {
             page.text()
         );
         Ok(page)
+    }
+
+    /// Connects an account at a server, from its page to the end, as somebody whose name is the same everywhere: `login` is
+    /// their name and password at the gateway. Gives the last page.
+    pub async fn connect(&mut self, server: &str, login: (&str, &str)) -> Result<Page> {
+        let page = self.open(&format!("/connections/{server}")).await?;
+        self.connect_from(page, login).await
+    }
+
+    /// The same from any page that leads there.
+    pub async fn connect_from(&mut self, page: Page, login: (&str, &str)) -> Result<Page> {
+        let mut page = self.follow(page).await?;
+        for _ in 0..8 {
+            let text = page.text();
+            let (form, extra): (_, &[(&str, &str)]) = if let Some(form) = form_to(&text, "/confirm") {
+                (form, &[("decision", "connect")])
+            } else if let Some(form) = form_to(&text, "/connect") {
+                (form, &[])
+            } else if text.contains("name=\"login\"") {
+                (page.form()?, &[("login", login.0), ("password", "password")])
+            } else if text.contains("name=\"agree\"") {
+                (page.form()?, &[("agree", "yes")])
+            } else if text.contains("type=\"password\"") && text.contains("name=\"name\"") {
+                (page.form()?, &[("name", login.0), ("password", login.1)])
+            } else if text.contains("value=\"approve\"") && page.url.scheme() == "https" {
+                (page.form()?, &[("action", "approve")])
+            } else {
+                return Ok(page);
+            };
+            let next = self.send_form(&page, &form, extra).await?;
+            let end =
+                next.leads_to().is_some_and(|url| url.query().is_some_and(|query| query.contains("done=connected")));
+            if end {
+                return Ok(next);
+            }
+            page = self.follow(next).await?;
+        }
+        bail!("the pages go round in a circle: {:?}", self.visited)
     }
 
     /// A request of this browser, for tests that change something about it.

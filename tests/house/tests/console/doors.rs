@@ -22,7 +22,7 @@ enum Opens {
 }
 
 /// Every page of administration, as the routes name it.
-const PAGES: [(&str, Opens); 11] = [
+const PAGES: [(&str, Opens); 14] = [
     ("/admin", Opens::Auditor),
     ("/admin/people", Opens::Auditor),
     ("/admin/people/{id}", Opens::Auditor),
@@ -30,6 +30,9 @@ const PAGES: [(&str, Opens); 11] = [
     ("/admin/groups", Opens::Auditor),
     ("/admin/roles", Opens::Auditor),
     ("/admin/providers", Opens::Admin),
+    ("/admin/connections", Opens::Admin),
+    ("/admin/connections/{server}", Opens::Admin),
+    ("/admin/servers/{name}/check", Opens::Admin),
     ("/admin/service-accounts", Opens::Admin),
     ("/admin/offboarding", Opens::Auditor),
     ("/admin/offboarding/{id}", Opens::Auditor),
@@ -37,18 +40,25 @@ const PAGES: [(&str, Opens); 11] = [
 ];
 
 /// Every form of administration, with fields that it would accept.
-const FORMS: [(&str, &[(&str, &str)]); 10] = [
+const FORMS: [(&str, &[(&str, &str)]); 12] = [
     ("/admin/people/{id}/groups", &[("groups", "treasury")]),
     ("/admin/people/{id}/administrator", &[("give", "yes")]),
     ("/admin/people/{id}/enable", &[]),
     ("/admin/people/{id}/sessions/end", &[]),
     ("/admin/people/{id}/offboard", &[("confirm", "bob")]),
     ("/admin/providers/{id}/check", &[]),
+    ("/admin/connections/{server}/disconnect", &[("connection", "con_x")]),
+    ("/admin/servers/{name}/check", &[]),
     ("/admin/service-accounts", &[("name", "robot"), ("owner", "bob")]),
     ("/admin/service-accounts/{id}/change", &[("owner", "bob")]),
     ("/admin/service-accounts/{id}/rotate", &[]),
     ("/admin/service-accounts/{id}/disable", &[]),
 ];
+
+/// A route with somebody, and a server that is there, in its place-holders.
+fn filled(route: &str, person: &str) -> String {
+    route.replace("{id}", person).replace("{server}", "sample").replace("{name}", "sample")
+}
 
 /// The routes that the doors of administration have in the code.
 fn routes() -> Result<Vec<String>> {
@@ -87,7 +97,7 @@ async fn t95_pages_of_administration_open_by_role_alone() -> Result<()> {
     let mut chief = signed_in(&house, CHIEF).await?;
     let mut root = signed_in(&house, ROOT).await?;
     for (route, opens) in PAGES {
-        let path = route.replace("{id}", &bob);
+        let path = filled(route, &bob);
         let answer = nobody.get(&path).await?;
         assert!(answer.header("location").is_some_and(|to| to.starts_with("/login")), "{path}: {answer:?}");
         assert_eq!(member.get(&path).await?.status, 403, "{path}");
@@ -127,7 +137,7 @@ async fn t94_forms_of_administration_are_sent_by_administrators_from_our_pages_a
     let token = form_token(&mut root).await?;
     let own = format!("http://{}", house.authority);
     for (route, fields) in FORMS {
-        let path = route.replace("{id}", &bob);
+        let path = filled(route, &bob);
         let answer = house.request("POST", &path).header("origin", &own).form(fields).send().await?;
         assert_eq!(answer.status, 401, "{path}");
         for browser in [&mut member, &mut auditor] {
@@ -166,7 +176,7 @@ async fn t95_changes_ask_for_a_sign_in_of_the_last_half_hour() -> Result<()> {
     let before = house.app.store.people().await?;
     let key = ("/account/keys", &[("name", "k"), ("server", "sample"), ("scope", "mcp:read"), ("days", "1")][..]);
     for (route, fields) in FORMS.into_iter().chain([key]) {
-        let path = route.replace("{id}", &bob);
+        let path = filled(route, &bob);
         let answer = send(&mut root, &path, fields).await?;
         assert_eq!(answer.status, 403, "{path}");
         assert!(answer.text().contains("session.not_recent"), "{path}: {}", answer.text());

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_gateway::identity::CheckState;
+use portcullis_gateway::check::CheckState;
 use portcullis_house::{
     gateway::TestGateway,
     person::{Client, parameter},

@@ -1,23 +1,21 @@
 //! Secrets at rest and in passing: what is written down, logged and answered holds none of them.
 
-use std::{
-    io,
-    os::unix::fs::PermissionsExt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use portcullis_gateway::{keys::Keys, system::SystemRng};
+use portcullis_gateway::root_key::RootKey;
 use portcullis_house::{
     gateway::{ALICE, TestGateway},
     http::Answer,
     person::{Browser, Client, REDIRECT, VERIFIER, form, parameter, tokens},
 };
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::behind::{Behind, Reply};
+use crate::{
+    behind::{Behind, Reply},
+    overheard::{holds, overheard},
+};
 
 /// Everything that was secret in a run, and every answer that a client saw.
 #[derive(Default)]
@@ -150,10 +148,6 @@ async fn live(house: &TestGateway) -> Result<Run> {
     Ok(run)
 }
 
-fn holds(haystack: &[u8], needle: &str) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
-}
-
 // spec: T-44
 #[tokio::test(flavor = "multi_thread")]
 async fn t44_what_is_written_holds_no_token_code_or_secret() -> Result<()> {
@@ -177,64 +171,24 @@ async fn t44_the_root_key_is_its_owners_alone() -> Result<()> {
     let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     assert_eq!(std::fs::metadata(house.data())?.permissions().mode() & 0o077, 0);
-    assert!(Keys::open_or_create(&path, &SystemRng::new()).is_ok());
+    assert!(RootKey::read(&path)?.is_some());
     for mode in [0o640, 0o604, 0o660] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
-        assert!(Keys::open_or_create(&path, &SystemRng::new()).is_err(), "{mode:o}");
+        assert!(RootKey::read(&path).is_err(), "{mode:o}");
     }
     house.stop().await
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
 }
 
 // spec: T-45
 #[test]
 fn t45_no_secret_reaches_logs_answers_or_pages_even_at_trace_level() -> Result<()> {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let dispatch = tracing::Dispatch::new(subscriber);
-    // While a program has one subscriber only, the thread that meets a line of code first decides for all whether it is
-    // heard; with two, each thread does.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let threads = dispatch.clone();
-    // Every thread of this runtime writes here; those of other tests do not.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&threads)))
-        .build()?;
-    let _here = tracing::dispatcher::set_default(&dispatch);
-    runtime.block_on(async {
+    overheard(async |log| {
         let house = TestGateway::without_people("").await?;
         house.person(ALICE, false, &[]).await?;
         let run = live(&house).await?;
         let metrics = portcullis_house::http::request(&house.app.config.operations.to_string(), "GET", "/metrics");
         let metrics = metrics.send().await?.text();
-        let logged = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let logged = log.bytes();
         assert!(holds(&logged, "behind") && logged.len() > 1_000, "nothing was logged: {}", logged.len());
         for (name, secret) in &run.secrets {
             if let Some(line) = String::from_utf8_lossy(&logged).lines().find(|line| line.contains(secret)) {

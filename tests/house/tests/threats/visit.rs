@@ -99,7 +99,10 @@ pub async fn approve_and_remember(browser: &mut Browser, target: &str) -> Result
 pub async fn offboard(house: &TestGateway, person: &portcullis_base::PersonId) -> Result<String> {
     use portcullis_gateway::offboard::{How, Offboarding};
     let app = &house.app;
-    let offboarding = Offboarding::new(app.desk(portcullis_audit::Actor::default()), &app.keys);
+    let offboarding = Offboarding::new(app.desk(portcullis_audit::Actor::default()), &app.keys)
+        .through(&app.providers)
+        .here(&app.ended)
+        .connections(&app.connections);
     let done = offboarding.end(person, portcullis_store::Extent::Account, &How::Administrator).await?;
     Ok(format!("/admin/offboarding/{}", done.context("nobody")?.report.id))
 }

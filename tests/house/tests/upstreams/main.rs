@@ -1,0 +1,12 @@
+//! Real servers behind the gateway, with the clock in the test's hand.
+
+mod alive;
+mod counterparts;
+mod office;
+mod others;
+mod own;
+mod recipes;
+mod refusals;
+mod service;
+mod town;
+mod unasked;
