@@ -34,6 +34,8 @@ class Task:
     node: str
     pythons: dict
     metadata_url: str | None = None
+    # A call needs an account that is not connected yet: the client can be asked to open a page (`url`) or cannot (`none`).
+    elicit: str | None = None
 
 
 def python_sdk(series, mode="auto"):
@@ -59,6 +61,8 @@ def run_script(task, program):
     ]  # fmt: skip
     if task.metadata_url:
         options += ["--metadata-url", task.metadata_url]
+    if task.elicit:
+        options += ["--elicit", task.elicit]
     return json.loads(run(task, [*program, *options]).splitlines()[-1])
 
 

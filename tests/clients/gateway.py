@@ -97,6 +97,9 @@ class Gateway:
             raise GatewayError(f"`{words}` exited with {completed.returncode}: {completed.stderr}{completed.stdout}")
         return completed.stdout
 
+    def add_person(self, name, password=PASSWORD):
+        self.command("user", "add", name, "--password-stdin", stdin=password + "\n")
+
     def protect(self, url, name):
         """Registers a server by command; gives its endpoint once the running gateway has heard of it."""
         self.command("protect", url, "--name", name)
@@ -138,7 +141,8 @@ def http_status(url):
         return error.code
 
 
-PORTS = itertools.count(20_000 + os.getpid() % 6_000)
+# Processes that run side by side begin some way apart.
+PORTS = itertools.count(20_000 + os.getpid() % 680 * 16)
 PORTS_LOCK = threading.Lock()
 
 

@@ -3,7 +3,9 @@
 Run as a browser (`BROWSER="python person.py"`), it is handed an authorization URL, fills in every form it meets as a
 person would, and follows the redirects until it has delivered the answer to the client's loopback address. Where the
 gateway offers identity providers, PERSON_CHOICE is the one whose button is pressed, or the e-mail address that is
-typed in; PERSON_AUTHORITY is the file with the authority of the providers' certificates.
+typed in; PERSON_AUTHORITY is the file with the authority of the providers' certificates. Sent to a page for connecting an
+account, it connects the one of the same name, or types PERSON_KEY; offered that while it signs in, it does so only with
+PERSON_CONNECTS.
 
 Cookies are kept by hand because the gateway's are `Secure` with the `__Host-` prefix, which browsers accept from
 loopback over plain HTTP and Python's cookie jar does not.
@@ -64,8 +66,10 @@ class Forms(HTMLParser):
 class Person:
     """Somebody with a name, a password and a browser of their own."""
 
-    def __init__(self, name, password, decision="approve", choice="", authority=None):
+    def __init__(self, name, password, decision="approve", choice="", authority=None, key="", connecting=False):
         self.name = name
+        self.key = key
+        self.connecting = connecting
         self.password = password
         self.decision = decision
         self.choice = choice
@@ -88,12 +92,31 @@ class Person:
             response = self.answer(response)
         raise PageError(f"still no answer after {MOST_STEPS} steps: {self.visited}")
 
+    def connect(self, url):
+        """Connects an account from a page of the gateway to the end; gives the last page."""
+        self.connecting = True
+        home = origin(url)
+        response = self.request("GET", url)
+        for _ in range(MOST_STEPS):
+            if response.location:
+                target = urljoin(response.url, response.location)
+                response = self.request("GET", target, referrer=response.referrer)
+            elif origin(response.url) == home and "done=connected" in response.url:
+                return response
+            else:
+                response = self.answer(response)
+        raise PageError(f"not connected after {MOST_STEPS} steps: {self.visited}")
+
     def answer(self, response):
         """Does on a page what a person would: chooses who to sign in with, signs in, decides."""
         page = Forms(response.page)
         button = next((link for link in page.links if self.choice and link.startswith(f"/login/{self.choice}?")), None)
         if button:
             return self.request("GET", urljoin(response.url, button), referrer=response.url)
+        # Accounts at servers are offered on the way; this person leaves that for later, or was sent here for it.
+        later = next((link for link in page.links if not self.connecting and link.startswith("/oauth/authorize/finish")), None)
+        if later:
+            return self.request("GET", urljoin(response.url, later), referrer=response.url)
         form = next((form for form in page.forms if self.can_fill(form)), None)
         if form is None:
             raise PageError(f"no form to go on with at {response.url} (HTTP {response.status}):\n{response.page[:2000]}")
@@ -103,17 +126,21 @@ class Person:
         """Signing in, looking, or deciding; a sign-out button in the header is none of these."""
         if form.action == "/oauth/authorize/look":
             return True
-        decides = any(name in ("decision", "allow") for name, _ in form.buttons)
+        if form.action.startswith("/connections/"):
+            return form.action.endswith(("/connect", "/confirm")) or "key" in form.inputs
+        decides = any(name in ("decision", "allow", "action", "agree") for name, _ in form.buttons)
         return "password" in form.inputs or decides or ("email" in form.inputs and "@" in self.choice)
 
     def submit(self, response, form):
         values = dict(form.fields)
-        if "password" in form.inputs:
+        if "key" in form.inputs:
+            values["key"] = self.key
+        elif "password" in form.inputs:
             values |= {"login" if "login" in form.inputs else "name": self.name, "password": self.password}
         elif "email" in form.inputs:
             values["email"] = self.choice
         else:
-            values |= {name: value for name, value in form.buttons if value in (self.decision, "Authorize")}
+            values |= {name: value for name, value in form.buttons if value in (self.decision, "Authorize", "connect", "yes")}
         action = urljoin(response.url, form.action)
         if form.method != "post":
             raise PageError(f"the form at {response.url} would send secrets in a URL")
@@ -235,11 +262,17 @@ def main():
         os.environ["PERSON_PASSWORD"],
         choice=os.environ.get("PERSON_CHOICE", ""),
         authority=os.environ.get("PERSON_AUTHORITY"),
+        key=os.environ.get("PERSON_KEY", ""),
+        connecting="PERSON_CONNECTS" in os.environ,
     )
     log = os.environ.get("PERSON_LOG", os.devnull)
     with open(log, "a", encoding="utf-8") as transcript:
         try:
-            person.open(sys.argv[-1])
+            url = sys.argv[-1]
+            if urlsplit(url).path.startswith("/connections/"):
+                person.connect(url)
+            else:
+                person.open(url)
         except Exception as error:  # the client cannot show it, so the transcript must
             transcript.write(f"{error}\n")
             raise

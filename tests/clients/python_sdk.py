@@ -8,11 +8,12 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shlex
 from importlib.metadata import version
 from urllib.parse import parse_qs, urlsplit
 
-from mcp import ClientSession
+from mcp import ClientSession, types
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
@@ -71,22 +72,58 @@ class Callback:
 
 
 async def open_browser(url):
-    await asyncio.create_subprocess_exec(*shlex.split(os.environ["BROWSER"]), url, stdout=2)
+    return await asyncio.create_subprocess_exec(*shlex.split(os.environ["BROWSER"]), url, stdout=2)
 
 
-async def use(session, arguments):
-    """List, call, let the token expire, call again."""
-    tools = (await session.list_tools()).tools
+class Account:
+    """What a client does that is asked to send its person to a page, for an account that a call needs."""
+
+    def __init__(self, elicit):
+        self.elicit = elicit
+        self.asked = []
+
+    @property
+    def options(self):
+        return {"elicitation_callback": self.answer} if self.elicit == "url" else {}
+
+    async def answer(self, context, params):
+        if params.mode != "url":
+            return types.ElicitResult(action="decline")
+        self.asked.append(params.message)
+        await open_browser(params.url)
+        return types.ElicitResult(action="accept")
+
+    async def follow(self, text):
+        """Without elicitation the person reads the answer and opens the link in it."""
+        self.asked.append(text)
+        browser = await open_browser(re.search(r"http://[^\s)\]>\"']*[\w/-]", text)[0])
+        if await browser.wait() != 0:
+            raise RuntimeError("the browser failed")
+
+
+async def use(session, arguments, account):
+    """List, call, let the token expire, call again. With an account to connect, the list comes after the call."""
+    call = json.loads(arguments.arguments)
+    tools = None if arguments.elicit else (await session.list_tools()).tools
     answers = []
     for attempt in range(2):
         if attempt > 0:
             await asyncio.sleep(arguments.pause)
-        result = await session.call_tool(arguments.tool, json.loads(arguments.arguments))
-        answers.append(" ".join(block.text for block in result.content if block.type == "text"))
-    return {"tools": [tool.name for tool in tools], "answers": answers}
+        result = await session.call_tool(arguments.tool, call)
+        if arguments.elicit == "none" and not account.asked:
+            await account.follow(text_of(result))
+            result = await session.call_tool(arguments.tool, call)
+        answers.append(text_of(result))
+        tools = tools or (await session.list_tools()).tools
+    return {"tools": [tool.name for tool in tools], "answers": answers, "asked": account.asked}
+
+
+def text_of(result):
+    return " ".join(block.text for block in result.content if block.type == "text")
 
 
 async def run(arguments):
+    account = Account(arguments.elicit)
     callback = Callback()
     await callback.listen(arguments.callback_port)
     auth = OAuthClientProvider(
@@ -108,11 +145,11 @@ async def run(arguments):
         if MODERN_SDK:
             from mcp import Client
 
-            async with Client(transport, mode=arguments.mode) as client:
-                return {**await use(client, arguments), "revision": client.protocol_version}
-        async with transport as streams, ClientSession(streams[0], streams[1]) as session:
+            async with Client(transport, mode=arguments.mode, **account.options) as client:
+                return {**await use(client, arguments, account), "revision": client.protocol_version}
+        async with transport as streams, ClientSession(streams[0], streams[1], **account.options) as session:
             revision = (await session.initialize()).protocolVersion
-            return {**await use(session, arguments), "revision": revision}
+            return {**await use(session, arguments, account), "revision": revision}
 
 
 def main():
@@ -124,6 +161,7 @@ def main():
     parser.add_argument("--callback-port", type=int, required=True)
     parser.add_argument("--metadata-url")
     parser.add_argument("--mode", default="auto")
+    parser.add_argument("--elicit", choices=["url", "none"], help="an account is missing: be sent to the page, or read the link")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 
 

@@ -4,6 +4,8 @@ Each story has a gateway, a data directory and an audit trail of its own. The cl
 presents its metadata document, the person signs in and consents through the real pages, the client lists tools, calls
 one, waits until its access token is expired, and calls again. Then the trail must tell the whole story, and verify.
 
+What a call needs an account for is in accounts.py.
+
 People are the gateway's own, or an identity provider's: then the gateway knows two providers at once, one story for each.
 """
 
@@ -20,10 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import accounts
 import drivers
 from documents import Documents
 from gateway import NAME, PASSWORD, Gateway, clean_environment, free_port, http_status, program
 from providers import AnotherProvider, Providers
+from upstreams import Upstreams
 
 # The access token's life, and how long a client waits for its end.
 ACCESS_SECONDS = 5
@@ -130,6 +134,7 @@ class World:
     options: argparse.Namespace
     documents: Documents
     providers: Providers
+    upstreams: Upstreams
     everything_url: str
 
 
@@ -297,6 +302,7 @@ def main():
         for server in client.servers
         for identity in identities
     ]
+    stories += accounts.STORIES
     stories = [story for story in stories if options.only in story.label]
     shutil.rmtree(options.results, ignore_errors=True)
     options.results.mkdir(parents=True)
@@ -304,7 +310,8 @@ def main():
     with tempfile.TemporaryDirectory() as scratch, everything_server(options) as everything_url:
         documents = Documents(Path(scratch))
         providers = Providers(options.node, options.results, scratch)
-        world = World(options, documents, providers, everything_url)
+        upstreams = Upstreams(options.node, options.fastmcp, options.results, scratch)
+        world = World(options, documents, providers, upstreams, everything_url)
         with ThreadPoolExecutor(options.jobs) as pool:
             for future in [pool.submit(outcome, story, world) for story in stories]:
                 label, seconds, error = future.result()
@@ -312,6 +319,7 @@ def main():
                 print(f"{'FAIL' if error else 'ok  '} {label} ({seconds:.1f} s)", flush=True)
                 if error:
                     print(error, flush=True)
+        upstreams.stop()
         providers.stop()
         documents.stop()
     print(f"\nforeign clients: {len(stories) - failed} passed, {failed} failed")
@@ -322,7 +330,10 @@ def outcome(story, world):
     """Runs one story; gives its label, its time and, if it failed, what a reader needs to see."""
     start = time.monotonic()
     try:
-        tell(story, world)
+        if isinstance(story, accounts.AccountStory):
+            story.tell(world)
+        else:
+            tell(story, world)
         error = None
     except Exception as problem:
         error = describe(problem, world.options.results / story.label)
@@ -331,7 +342,8 @@ def outcome(story, world):
 
 def describe(problem, directory):
     parts = ["".join(traceback.format_exception_only(problem)).rstrip()]
-    for log in ("client.log", "person.log", "gateway/gateway.log"):
+    logs = ("client.log", "person.log", "gateway/gateway.log")
+    for log in (*logs, *(f"{name}/{log}" for name in accounts.KEYS for log in logs[:2])):
         if (directory / log).exists():
             tail = (directory / log).read_text(encoding="utf-8", errors="replace")[-2500:].rstrip()
             parts.append(f"--- {directory / log}\n{tail}")
@@ -346,6 +358,7 @@ def parse_options():
     parser.add_argument("--python1", type=program, default=str(root / ".cache/python-sdk-1/bin/python"))
     parser.add_argument("--python2", type=program, default=str(root / ".cache/python-sdk-2/bin/python"))
     parser.add_argument("--django", type=program, default=str(root / ".cache/django/bin/python"))
+    parser.add_argument("--fastmcp", type=program, default=str(root / ".cache/fastmcp/bin/python"))
     parser.add_argument("--results", type=Path, default=root / ".cache/results/clients")
     parser.add_argument("--only", default="", help="stories whose label contains this")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))

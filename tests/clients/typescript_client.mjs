@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 export function parseOptions() {
     const text = { type: 'string' };
     const { values } = parseArgs({
-        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text }
+        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text, elicit: text }
     });
     return values;
 }
@@ -42,10 +42,21 @@ class Memory {
     saveDiscoveryState = discovery => void (this.kept.discovery = discovery);
 
     redirectToAuthorization(url) {
-        const [program, ...args] = process.env.BROWSER.split(' ');
-        spawn(program, [...args, url.href], { stdio: ['ignore', 2, 2] });
+        openBrowser(url.href);
     }
 }
+
+/** Opens a page as the person would; gives when the browser is closed again. */
+export function openBrowser(url) {
+    const [program, ...args] = process.env.BROWSER.split(' ');
+    const browser = spawn(program, [...args, url], { stdio: ['ignore', 2, 2] });
+    const closed = new Promise((resolve, reject) => browser.on('exit', code => (code === 0 ? resolve() : reject(new Error('the browser failed')))));
+    closed.catch(() => {});
+    return closed;
+}
+
+/** What a client may be asked on the way: to send its person to a page for an account that a call needs. */
+export const asked = [];
 
 function listen(port) {
     return new Promise((resolve, reject) => {
@@ -82,15 +93,17 @@ export async function connect(options, { make, finish, revisionOf, UnauthorizedE
     return { ...second, revision: revisionOf(second.client, second.transport) };
 }
 
-export async function use({ client, transport, revision }, options) {
-    const { tools } = await client.listTools();
+/** `call` may do more than call; with an account to connect, the list comes after the first call. */
+export async function use({ client, transport, revision }, options, call = (client, request) => client.callTool(request)) {
+    let tools = options.elicit ? undefined : (await client.listTools()).tools;
     const answers = [];
     for (const pause of [0, Number(options.pause)]) {
         await sleep(pause * 1000);
-        const result = await client.callTool({ name: options.tool, arguments: JSON.parse(options.arguments) });
+        const result = await call(client, { name: options.tool, arguments: JSON.parse(options.arguments) });
+        tools ??= (await client.listTools()).tools;
         answers.push(result.content.filter(block => block.type === 'text').map(block => block.text).join(' '));
     }
-    console.log(JSON.stringify({ tools: tools.map(tool => tool.name), answers, revision }));
+    console.log(JSON.stringify({ tools: tools.map(tool => tool.name), answers, revision, asked }));
     await transport.terminateSession?.().catch(() => {});
     await client.close();
 }

@@ -3,17 +3,37 @@
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ElicitationCompleteNotificationSchema, UrlElicitationRequiredError } from '@modelcontextprotocol/sdk/types.js';
 
-import { connect, parseOptions, use } from './typescript_client.mjs';
+import { asked, connect, openBrowser, parseOptions, use } from './typescript_client.mjs';
 
 const options = parseOptions();
 const sdk = {
     make: authProvider => ({
-        client: new Client({ name: 'typescript-sdk-1', version: '1.0.0' }),
+        client: new Client({ name: 'typescript-sdk-1', version: '1.0.0' }, options.elicit === 'url' ? { capabilities: { elicitation: { url: {} } } } : {}),
         transport: new StreamableHTTPClientTransport(new URL(options.url), { authProvider })
     }),
     finish: (transport, answer) => transport.finishAuth(answer.get('code')),
     revisionOf: (client, transport) => transport.protocolVersion,
     UnauthorizedError
 };
-await use(await connect(options, sdk), options);
+
+/** Told that a page must be opened first, opens it, waits to hear that it is done, and calls again. */
+async function call(client, request) {
+    const completed = new Promise(resolve => client.setNotificationHandler(ElicitationCompleteNotificationSchema, ({ params }) => resolve(params.elicitationId)));
+    try {
+        return await client.callTool(request);
+    } catch (error) {
+        if (!(error instanceof UrlElicitationRequiredError)) throw error;
+        const [{ elicitationId, message, url }] = error.elicitations;
+        asked.push(message);
+        const keepAlive = setInterval(() => {}, 1000);
+        openBrowser(url);
+        const done = await completed;
+        clearInterval(keepAlive);
+        if (done !== elicitationId) throw new Error(`${done} is complete, not ${elicitationId}`);
+        return client.callTool(request);
+    }
+}
+
+await use(await connect(options, sdk), options, options.elicit ? call : undefined);

@@ -3,15 +3,29 @@
 
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 
-import { connect, parseOptions, use } from './typescript_client.mjs';
+import { asked, connect, openBrowser, parseOptions, use } from './typescript_client.mjs';
 
 const options = parseOptions();
 const mode = ['auto', 'legacy'].includes(options.mode) ? options.mode : { pin: options.mode };
-const sdk = {
-    make: authProvider => ({
-        client: new Client({ name: 'typescript-sdk-2', version: '1.0.0' }, { versionNegotiation: { mode } }),
+const capabilities = options.elicit === 'url' ? { capabilities: { elicitation: { url: {} } } } : {};
+
+function make(authProvider) {
+    const client = new Client({ name: 'typescript-sdk-2', version: '1.0.0' }, { versionNegotiation: { mode }, ...capabilities });
+    if (options.elicit === 'url') {
+        client.setRequestHandler('elicitation/create', ({ params }) => {
+            asked.push(params.message);
+            openBrowser(params.url);
+            return { action: 'accept' };
+        });
+    }
+    return {
+        client,
         transport: new StreamableHTTPClientTransport(new URL(options.url), { authProvider })
-    }),
+    };
+}
+
+const sdk = {
+    make,
     finish: (transport, answer) => transport.finishAuth(answer),
     revisionOf: client => client.getNegotiatedProtocolVersion(),
     UnauthorizedError
