@@ -1,5 +1,6 @@
-"""Runs the official conformance suite: server scenarios directly against the fixture and through the gateway, and the
-authorization-server scenarios against the gateway. Writes docs/conformance.md.
+"""Runs the official conformance suite: server scenarios directly against the fixture and through the gateway, the
+authorization-server scenarios against the gateway, and client scenarios against the gateway as a client of the suite's
+servers. Writes docs/conformance.md.
 
 The run fails when a scenario fails without a reason in reasons.json, when it does worse through the gateway than
 directly without one, when a scenario with a reason passes after all, and, with --check, when the page is not the
@@ -10,10 +11,12 @@ import argparse
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +40,15 @@ REVISIONS = {
 }
 AUTHORIZATION = "authorization server"
 AUTHORIZATION_REVISIONS = ["2025-11-25", "2026-07-28"]
+# What the gateway itself does as a client: opening, calling, and everything about authorization. What the client in
+# front of it does, it passes on, and the server scenarios show that.
+AS_A_CLIENT = {
+    revision: f"as a client, {revision}" for revision in AUTHORIZATION_REVISIONS
+} | {None: "as a client, extensions"}
+OWN = re.compile(r"initialize$|tools_call$|auth/")
+# Scenarios of the extensions that the gateway has.
+EXTENSIONS = ["auth/client-credentials-jwt", "auth/client-credentials-basic"]
+AT_ONCE = 2
 
 # How bad a scenario's result is.
 ORDER = ["pass", "warning", "fail", "not run"]
@@ -57,6 +69,7 @@ def main():
         gateway.verify()
     tables = {revision: rows(direct[revision], through[revision]) for revision in REVISIONS}
     tables[AUTHORIZATION] = {scenario: {"gateway": result} for scenario, result in authorization.items()}
+    tables |= run_client_scenarios(options)
     problems = judge(tables, reasons)
     page = render(tables, reasons)
     if options.check and PAGE.read_text() != page:
@@ -148,6 +161,36 @@ def run_authorization_scenarios(options, gateway, endpoint, person):
     return results
 
 
+def run_client_scenarios(options):
+    """Table → scenario → result: the suite starts a server and examines what client.py brings there."""
+    tables = {}
+    for revision, table in AS_A_CLIENT.items():
+        start = time.monotonic()
+        scenarios = client_scenarios(revision) if revision else EXTENSIONS
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            results = list(pool.map(lambda scenario: run_client_scenario(options, revision, scenario), scenarios))
+        tables[table] = {scenario: {"gateway": result} for scenario, result in sorted(zip(scenarios, results))}
+        print(f"{table}: {summary(dict(zip(scenarios, results)))} ({time.monotonic() - start:.1f} s)", flush=True)
+    return tables
+
+
+def run_client_scenario(options, revision, scenario):
+    output = options.results / "client" / (revision or "extensions") / scenario.replace("/", "-")
+    output.mkdir(parents=True)
+    command = [sys.executable, HERE / "client.py", "--binary", options.binary, "--results", output / "gateway"]
+    selection = ["--spec-version", revision] if revision else []
+    suite(options, output, ["client", "--command", shlex.join(map(str, command)), "--scenario", scenario, *selection, "-o", output])
+    found = list(output.rglob("checks.json"))
+    return result_of(json.loads(found[0].read_text())) if found else "not run"
+
+
+def client_scenarios(revision):
+    """What the revision requires of clients, as far as it is the gateway's own doing."""
+    text = (SUITE / "requirements" / f"{revision}.yaml").read_text()
+    required = re.search(r"^client:\n((?:  .*\n|\n)+)", text, re.MULTILINE)[1]
+    return [scenario for scenario in re.findall(r"^  - (\S+)$", required, re.MULTILINE) if OWN.match(scenario)]
+
+
 def suite(options, output, arguments, on_url=None):
     """Runs the suite's own command; its exit code says less than its results, so those are read instead."""
     with open(output / "suite.log", "w", encoding="utf-8") as log:
@@ -206,7 +249,7 @@ def rows(direct, through):
 def needs_reason(row):
     if row["gateway"] in ("fail", "not run"):
         return True
-    return ORDER.index(row["gateway"]) > ORDER.index(row.get("direct", row["gateway"]))
+    return ORDER.index(row["gateway"]) > ORDER.index(row.get("direct", "pass"))
 
 
 def judge(tables, reasons):
@@ -243,19 +286,20 @@ def render(tables, reasons):
         f"The official suite, `@modelcontextprotocol/conformance` {version}, run by `./test conformance`: every server scenario",
         "against the fixture in `tests/conformance` directly and through the gateway, which asks for a token as always (the suite",
         "cannot sign in, so a small proxy beside it adds one), and the authorization-server scenarios against the gateway itself.",
-        "Scenarios of optional extensions (tasks) are left out: the fixture has none.",
+        "Scenarios of optional extensions (tasks) are left out: the fixture has none. As a client, the gateway stands before the",
+        "suite's own servers and authorization servers, and somebody connects their account there through the gateway's pages;",
+        "this is examined as far as it is the gateway's doing, not that of the client in front of it.",
         "",
         "| Revision | Scenarios | Pass directly | Pass through the gateway |",
         "|---|---|---|---|",
     ]
     for table, scenarios in tables.items():
         count = {side: sum(row.get(side) in ("pass", "warning") for row in scenarios.values()) for side in ("direct", "gateway")}
-        direct = count["direct"] if table != AUTHORIZATION else "-"
+        direct = count["direct"] if table in REVISIONS else "-"
         lines.append(f"| {table} | {len(scenarios)} | {direct} | {count['gateway']} |")
     for table, scenarios in tables.items():
-        title = "Authorization server" if table == AUTHORIZATION else table
-        lines += ["", f"## {title}", ""]
-        columns = ["Scenario", "Gateway", "Reason"] if table == AUTHORIZATION else ["Scenario", "Directly", "Gateway", "Reason"]
+        lines += ["", f"## {table[0].upper()}{table[1:]}", ""]
+        columns = ["Scenario", "Directly", "Gateway", "Reason"] if table in REVISIONS else ["Scenario", "Gateway", "Reason"]
         lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
         for scenario, row in scenarios.items():
             cells = [scenario, *row.values(), reasons.get(table, {}).get(scenario, "")]
