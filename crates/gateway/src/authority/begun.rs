@@ -91,7 +91,7 @@ impl Authority {
             }
             None => found.scopes.clone(),
         };
-        let scopes = scopes::with_offline(scopes, found.metadata.scopes_supported.as_deref());
+        let scopes = scopes::with_our_own(scopes, found.metadata.scopes_supported.as_deref(), terms.cap());
         // spec: UP-32: a fresh verifier of 32 bytes for each request.
         let verifier = Secret::new(token::<32>(&*self.rng));
         let begun = Begun {

@@ -8,7 +8,7 @@ use portcullis_oauth::upstream::{
     challenge::Wanted,
     client::{Published, Way as Known},
     document,
-    scopes::with_offline,
+    scopes::with_our_own,
     token::{Grant, Refused},
 };
 
@@ -327,7 +327,7 @@ fn sign_ins(provider: &Provider) -> Check {
 
 fn asked_for(terms: &Terms<'_>, found: &Found) -> Step {
     let mut step = Step::untold("Decide what to ask for");
-    let scopes = with_offline(found.scopes.clone(), found.metadata.scopes_supported.as_deref());
+    let scopes = with_our_own(found.scopes.clone(), found.metadata.scopes_supported.as_deref(), terms.cap());
     let text = if scopes.is_empty() {
         "no scopes: the authorization server chooses".to_owned()
     } else {

@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::scope::OFFLINE_ACCESS;
 
+/// Asks for an ID token.
+const OPENID: &str = "openid";
+/// Asks for an address in it.
+const EMAIL: &str = "email";
+
 /// More than any honest server names; what is beyond is not looked at.
 const MAX_SCOPES: usize = 256;
 /// The longest name that is taken along.
@@ -70,15 +75,28 @@ pub fn step_up(asked: &[String], challenged: &[String], cap: Option<&[String]>) 
     Ok(tidy_owned(before.into_iter().filter(|scope| allowed(&scope) || scope == OFFLINE_ACCESS).chain(challenged)))
 }
 
-/// The scopes with the one that asks for a refresh token, where the authorization server has it. It gives time and no
-/// reach, so that no cap counts for it.
+/// The scopes with those that a gateway needs besides, where the authorization server has them: one for a refresh token, and
+/// those that tell whose account it is, so that a person can be shown it before anything is kept (T-3). The first gives time
+/// and no reach, so that no cap counts for it. Alone they would take the place of what the authorization server gives to
+/// who asks for nothing.
 ///
-/// spec: UP-38: "only if the AS metadata `scopes_supported` lists it; never assume a refresh token follows". Alone it would
-/// take the place of what the authorization server gives to who asks for nothing.
-pub fn with_offline(mut scopes: Vec<String>, supported: Option<&[String]>) -> Vec<String> {
-    let listed = supported.is_some_and(|all| all.iter().any(|scope| scope == OFFLINE_ACCESS));
-    if listed && !scopes.is_empty() && !scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
-        scopes.push(OFFLINE_ACCESS.to_owned());
+/// spec: UP-38: "only if the AS metadata `scopes_supported` lists it; never assume a refresh token follows".
+pub fn with_our_own(mut scopes: Vec<String>, supported: Option<&[String]>, cap: Option<&[String]>) -> Vec<String> {
+    let names = |all: Option<&[String]>, name: &str| all.is_some_and(|all| all.iter().any(|scope| scope == name));
+    if scopes.is_empty() || supported.is_none() {
+        return scopes;
+    }
+    let capped = |name: &str| cap.is_some() && !names(cap, name);
+    for name in [OFFLINE_ACCESS, OPENID, EMAIL] {
+        let allowed = match name {
+            OPENID => !capped(name),
+            // Without an ID token there is nothing for it to stand in.
+            EMAIL => !capped(name) && names(Some(&scopes), OPENID),
+            _ => true,
+        };
+        if allowed && names(supported, name) && !names(Some(&scopes), name) {
+            scopes.push(name.to_owned());
+        }
     }
     scopes
 }

@@ -564,15 +564,30 @@ fn step_up_asks_for_the_union_and_never_in_vain() {
     assert_eq!(up(&[], None), Err(ScopesError::Unnamed));
 }
 
+// spec: T-3: whose account it is can be shown only if the provider tells.
+#[test]
+fn name_of_the_account_is_asked_for_where_that_is_known_and_allowed() {
+    let supported = texts(&["email", "openid", "offline_access", "profile"]);
+    let with = |cap: Option<&[String]>, scopes: &[&str]| scopes::with_our_own(texts(scopes), Some(&supported), cap);
+    assert_eq!(with(None, &["a"]), texts(&["a", "offline_access", "openid", "email"]));
+    assert_eq!(with(Some(&texts(&["a"])), &["a"]), texts(&["a", "offline_access"]));
+    assert_eq!(with(Some(&texts(&["a", "openid"])), &["a"]), texts(&["a", "offline_access", "openid"]));
+    assert_eq!(with(Some(&texts(&["a", "email"])), &["a"]), texts(&["a", "offline_access"]));
+    assert_eq!(with(None, &[]), Vec::<String>::new());
+    let mail_alone = texts(&["a", "email"]);
+    assert_eq!(scopes::with_our_own(texts(&["a"]), Some(&mail_alone), None), texts(&["a"]));
+}
+
 // spec: UP-38, UP-48, RFC6749#3.3
 #[test]
 fn offline_access_is_added_only_where_it_is_known_and_beside_others() {
     let (offline, other) = (texts(&["offline_access", "a"]), texts(&["a"]));
-    assert_eq!(scopes::with_offline(texts(&["a"]), Some(&offline)), texts(&["a", "offline_access"]));
-    assert_eq!(scopes::with_offline(offline.clone(), Some(&offline)), offline);
-    assert_eq!(scopes::with_offline(texts(&["a"]), Some(&other)), texts(&["a"]));
-    assert_eq!(scopes::with_offline(texts(&["a"]), None), texts(&["a"]));
-    assert_eq!(scopes::with_offline(vec![], Some(&offline)), Vec::<String>::new());
+    let with = |scopes: &[&str], supported: &[String]| scopes::with_our_own(texts(scopes), Some(supported), None);
+    assert_eq!(with(&["a"], &offline), texts(&["a", "offline_access"]));
+    assert_eq!(with(&["offline_access", "a"], &offline), offline);
+    assert_eq!(with(&["a"], &other), texts(&["a"]));
+    assert_eq!(scopes::with_our_own(texts(&["a"]), None, None), texts(&["a"]));
+    assert_eq!(with(&[], &offline), Vec::<String>::new());
     assert_eq!(scopes::split("a \"b\" c\u{e4} d\\ e"), texts(&["a", "e"]));
     let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
     assert_eq!(scopes::split(&many.join(" ")).len(), 256);

@@ -21,6 +21,11 @@ async fn two_people_on_one_server_are_themselves() -> Result<()> {
     let Some(town) = Town::with_notes(json!({})).await? else { return Ok(()) };
     for login in [ALICE, BOB] {
         town.connect("notes", login).await?;
+        // spec: T-3: the provider was asked whose account it is.
+        let (person, _) = town.house.app.store.person_by_name(login.0).await?.context("a person")?;
+        let server = ServerName::parse("notes").context("a name")?;
+        let row = town.house.app.store.connection(&Holder::Person(person.id), &server).await?;
+        assert_eq!(row.context("a connection")?.account, Some(format!("{}@example.com", login.0)));
     }
     for login in [BOB, ALICE, BOB] {
         let token = town.token("notes", login).await?;
