@@ -331,7 +331,7 @@ impl Store {
         })
     }
 
-    /// Notes which scopes the server asked for beyond those that there are, so that whoever is sent to allow them is asked for
+    /// Notes which scopes the server asked for beyond those that there are, beside those noted before, so that whoever is sent to allow them is asked for
     /// them on any page of any node.
     ///
     /// spec: UP-46
@@ -342,11 +342,10 @@ impl Store {
         scopes: &[String],
     ) -> Result<(), StoreError> {
         transact!(self.db, |tx| {
-            tx.execute(
-                "update connections set wants = $3 where holder = $1 and server = $2",
-                &params![holder, server, scopes.join(" ")],
-            )
-            .await?;
+            let Some(row) = at(tx, holder, server).await? else { return Ok(()) };
+            let mut wants = row.wants;
+            wants.extend(scopes.iter().filter(|scope| !wants.contains(scope)).cloned().collect::<Vec<_>>());
+            tx.execute("update connections set wants = $2 where id = $1", &params![&row.id, wants.join(" ")]).await?;
             Ok(())
         })
     }

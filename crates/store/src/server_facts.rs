@@ -15,8 +15,6 @@ pub struct ServerFacts {
     pub url: String,
     /// The protocol revisions it speaks.
     pub versions: Vec<String>,
-    /// When it last asked for a credential.
-    pub asks_credential_at: Option<Timestamp>,
     /// When this was learned.
     pub learned_at: Timestamp,
 }
@@ -37,10 +35,7 @@ impl Store {
     pub async fn server_facts(&self, server: &ServerName) -> Result<Option<ServerFacts>, StoreError> {
         let row = self
             .db
-            .query_first(
-                "select url, versions, asks_credential_at, learned_at from server_facts where server = $1",
-                &params![server],
-            )
+            .query_first("select url, versions, learned_at from server_facts where server = $1", &params![server])
             .await?;
         row.map(facts).transpose()
     }
@@ -50,15 +45,36 @@ impl Store {
         let versions = group_json(&facts.versions)?;
         transact!(self.db, |tx| {
             tx.execute(
-                "insert into server_facts (server, url, versions, asks_credential_at, learned_at) \
-                 values ($1, $2, $3, $4, $5) on conflict (server) do update set url = excluded.url, \
-                 versions = excluded.versions, asks_credential_at = excluded.asks_credential_at, \
+                "insert into server_facts (server, url, versions, learned_at) values ($1, $2, $3, $4) \
+                 on conflict (server) do update set url = excluded.url, versions = excluded.versions, \
+                 asks_credential_at = case when server_facts.url = excluded.url then server_facts.asks_credential_at end, \
                  learned_at = excluded.learned_at",
-                &params![server, &facts.url, &versions, facts.asks_credential_at, facts.learned_at],
+                &params![server, &facts.url, &versions, facts.learned_at],
             )
             .await?;
             Ok(())
         })
+    }
+
+    /// Notes that `server`, at this address, has asked for a credential.
+    pub async fn server_asks(&self, server: &ServerName, url: &str, now: Timestamp) -> Result<(), StoreError> {
+        transact!(self.db, |tx| {
+            tx.execute(
+                "insert into server_facts (server, url, versions, asks_credential_at, learned_at) \
+                 values ($1, $2, '[]', $3, $3) on conflict (server) do update set \
+                 versions = case when server_facts.url = excluded.url then server_facts.versions else '[]' end, \
+                 url = excluded.url, asks_credential_at = excluded.asks_credential_at",
+                &params![server, url, now],
+            )
+            .await?;
+            Ok(())
+        })
+    }
+
+    /// Whether `server`, at this address, has ever asked for a credential.
+    pub async fn has_server_asked(&self, server: &ServerName, url: &str) -> Result<bool, StoreError> {
+        let sql = "select 1 from server_facts where server = $1 and url = $2 and asks_credential_at is not null";
+        Ok(self.db.query_first(sql, &params![server, url]).await?.is_some())
     }
 
     /// The tools that `holder` last saw at `server`; without a holder, those that everybody sees.
@@ -103,12 +119,7 @@ fn column(holder: Option<&Holder>) -> &str {
 }
 
 fn facts(mut row: Row) -> Result<ServerFacts, StoreError> {
-    Ok(ServerFacts {
-        url: row.take()?,
-        versions: group_list(&row.take::<String>()?)?,
-        asks_credential_at: row.take()?,
-        learned_at: row.take()?,
-    })
+    Ok(ServerFacts { url: row.take()?, versions: group_list(&row.take::<String>()?)?, learned_at: row.take()? })
 }
 
 fn tool_list(mut row: Row) -> Result<ToolList, StoreError> {

@@ -179,7 +179,7 @@ impl Authority {
             AskError::Refused { why: Refused::InvalidClient(_) | Refused::UnauthorizedClient(_), .. } => {
                 self.doubt(&begun.client).await;
                 if let Some(server) = server {
-                    let _ = self.discover_again(server, None).await;
+                    let _ = self.discover_again(server).await;
                 }
                 match begun.client.way {
                     Way::Dynamic { .. } => AuthorityError::unknown_client(detail),

@@ -81,14 +81,9 @@ impl Authority {
     }
 
     /// The same, asked again unless that was done a minute ago: what is kept does not do. spec: UP-12
-    pub async fn discover_again(
-        &self,
-        server: &Server,
-        challenge: Option<&Wanted>,
-    ) -> Result<Arc<Found>, AuthorityError> {
+    pub async fn discover_again(&self, server: &Server) -> Result<Arc<Found>, AuthorityError> {
         let slot = self.finds.slot(server);
-        let age = if slot.hear(challenge) { PAUSE } else { AGAIN };
-        self.find(server, &slot, Age::Below(age)).await
+        self.find(server, &slot, Age::Below(AGAIN)).await
     }
 
     /// The same for somebody who is about to be sent there: a person at a page waits, and must not be sent to where the server

@@ -49,7 +49,7 @@ impl Authority {
             Err(AskError::NoAnswer(detail)) => Err(MintError::Unavailable(detail)),
             Err(error) => {
                 // spec: UP-12
-                let _ = self.discover_again(server, None).await;
+                let _ = self.discover_again(server).await;
                 Err(MintError::refused(own_account_refused(server), error))
             }
         }

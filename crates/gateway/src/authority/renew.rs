@@ -96,7 +96,7 @@ impl Authority {
             return Err(judged(error));
         }
         // spec: UP-12: who does not know us may be found elsewhere by now.
-        if let Ok(found) = self.discover_again(server, None).await {
+        if let Ok(found) = self.discover_again(server).await {
             let now = endpoint(Some(&found), held);
             if now != place {
                 return match self.ask(Some(server), &held.client, &now, grant).await {

@@ -83,6 +83,6 @@ pub async fn asks_for_an_account(app: &App, server: &Server) -> Result<bool, Pag
     if !matches!(*server.credential, Credential::Auto(_)) {
         return Ok(true);
     }
-    let facts = app.store.server_facts(&server.name).await.map_err(PageError::unavailable)?;
-    Ok(facts.is_some_and(|facts| facts.asks_credential_at.is_some()))
+    let Some(url) = server.url() else { return Ok(false) };
+    app.store.has_server_asked(&server.name, url.as_str()).await.map_err(PageError::unavailable)
 }

@@ -107,6 +107,7 @@ pub struct Connections {
     minting: Flights<Mint>,
     steps: Cache<(Key, Digest), Step>,
     in_vain: Cache<Key, ((From, i64), Timestamp)>,
+    asking: Cache<ServerName, Arc<str>>,
     used: Mutex<Vec<(ConnectionId, Timestamp)>>,
     news: broadcast::Sender<Appeared>,
 }
@@ -124,6 +125,7 @@ impl Connections {
             minting: Flights::new(),
             steps: Cache::new(4 * 1024),
             in_vain: Cache::new(4 * 1024),
+            asking: Cache::new(4 * 1024),
             used: Mutex::default(),
             news: broadcast::Sender::new(NEWS),
         }

@@ -61,6 +61,7 @@ impl Connections {
         let holder = presented.credential.holder().cloned().unwrap_or_else(|| self.holder_at(server, whom));
         let lack = match (status, presented.from) {
             (401, From::Nowhere) if server.credential.holders().is_some() => {
+                self.asks(server).await;
                 super::lack(server, whom, holder, NeedWhy::NotConnected, 0)
             }
             (401, From::Connection) => match self.renewed(server, whom, presented, &holder).await {
@@ -87,6 +88,18 @@ impl Connections {
         };
         self.record_refusal(server, whom, status, &lack).await?;
         Err(lack)
+    }
+
+    /// From now on pages offer to connect there. Once for each address: every call that lacks an account comes by here.
+    async fn asks(&self, server: &Server) {
+        let Some(url) = server.url() else { return };
+        if self.asking.get(&server.name).is_some_and(|known| *known == *url.as_str()) {
+            return;
+        }
+        match self.parts.store.server_asks(&server.name, url.as_str(), self.parts.clock.now()).await {
+            Ok(()) => self.asking.insert(server.name.clone(), url.as_str().into()),
+            Err(error) => tracing::warn!(%error, server.name = %server.name, "that a server asks could not be noted"),
+        }
     }
 
     async fn renewed(
@@ -162,10 +175,9 @@ impl Connections {
             Some(before) => before.times,
             None => 0,
         };
-        if before.is_none_or(|before| before.times < times || before.connected_at < connected_at) {
-            self.steps.insert(step, Step { connected_at, times });
-        }
+        let news = before.is_none_or(|before| before.times < times || before.connected_at < connected_at);
         if times >= STEPS {
+            self.steps.insert(step, Step { connected_at, times });
             return Err(Lack::Refused(format!(
                 "{} asks for more access again and again, also after it was given: {}. Ask an administrator.",
                 server.name,
@@ -173,9 +185,12 @@ impl Connections {
             )));
         }
         // The page that everybody gets knows it too, on every node and whenever the person comes to open it.
-        if let Err(error) = self.parts.store.connection_wants(holder, &server.name, &union).await {
+        if news && let Err(error) = self.parts.store.connection_wants(holder, &server.name, &union).await {
             tracing::error!(%error, server.name = %server.name, "what a server asks for could not be noted");
             return Err(super::unavailable(server));
+        }
+        if news {
+            self.steps.insert(step, Step { connected_at, times });
         }
         Err(super::lack(server, whom, holder.clone(), NeedWhy::MoreScope(union), version))
     }

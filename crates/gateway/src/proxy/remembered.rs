@@ -86,7 +86,7 @@ impl Remembered {
         tokio::spawn(async move {
             let (url, versions) = (news.0.clone(), news.1.clone());
             let learned_at = remembered.clock.now();
-            let facts = ServerFacts { url, versions, asks_credential_at: None, learned_at };
+            let facts = ServerFacts { url, versions, learned_at };
             if let Err(error) = remembered.store.put_server_facts(&server, &facts).await {
                 tracing::warn!(%error, server.name = %server, "what a server speaks is known to this process only");
             }

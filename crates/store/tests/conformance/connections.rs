@@ -134,6 +134,8 @@ async fn connection_is_made_again_in_its_place(given: &Given) {
     assert_eq!(given.now_at(&first).await.unwrap().wants, [""; 0]);
     given.connection_wants(&ada, &first.server, &more).await.unwrap();
     assert_eq!(given.now_at(&first).await.unwrap().wants, more);
+    given.connection_wants(&ada, &first.server, &["write".to_owned(), "read".to_owned()]).await.unwrap();
+    assert_eq!(given.now_at(&first).await.unwrap().wants, ["read", "admin", "write"]);
     assert!(given.connection_needs_sign_in(&first.id, first.version, None, "invalid_grant", NOW).await.unwrap());
 
     let (id, at, no_scopes) = (ConnectionId::new("con_other"), server("a"), []);

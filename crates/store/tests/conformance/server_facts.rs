@@ -7,7 +7,11 @@ use crate::{
     on_both,
 };
 
-on_both!(facts_are_the_last_ones_and_go_with_the_entry, list_is_its_holders_own);
+on_both!(
+    facts_are_the_last_ones_and_go_with_the_entry,
+    that_a_server_asks_is_known_of_one_address,
+    list_is_its_holders_own
+);
 
 async fn facts_are_the_last_ones_and_go_with_the_entry(given: &Given) {
     let row = ServerRow { name: server("a"), entry_json: "{}".into(), created_at: NOW, created_by: "ada".into() };
@@ -15,17 +19,32 @@ async fn facts_are_the_last_ones_and_go_with_the_entry(given: &Given) {
     let facts = ServerFacts {
         url: "https://a.example/mcp".into(),
         versions: groups(&["2025-11-25", "2026-07-28"]),
-        asks_credential_at: None,
         learned_at: NOW,
     };
     given.put_server_facts(&server("a"), &facts).await.unwrap();
-    let asked = ServerFacts { asks_credential_at: Some(after(HOUR)), ..facts.clone() };
-    given.put_server_facts(&server("a"), &asked).await.unwrap();
+    let newer = ServerFacts { learned_at: after(HOUR), ..facts.clone() };
+    given.put_server_facts(&server("a"), &newer).await.unwrap();
     given.put_server_facts(&server("b"), &facts).await.unwrap();
-    assert_eq!(given.server_facts(&server("a")).await.unwrap(), Some(asked));
+    assert_eq!(given.server_facts(&server("a")).await.unwrap(), Some(newer));
     given.put_server(&row, NOW).await.unwrap();
     assert_eq!(given.server_facts(&server("a")).await.unwrap(), None, "it may be another server now");
     assert_eq!(given.server_facts(&server("b")).await.unwrap(), Some(facts));
+}
+
+async fn that_a_server_asks_is_known_of_one_address(given: &Given) {
+    let (a, here, there) = (server("a"), "https://a.example/mcp", "https://b.example/mcp");
+    assert!(!given.has_server_asked(&a, here).await.unwrap());
+    given.server_asks(&a, here, NOW).await.unwrap();
+    let facts = ServerFacts { url: here.into(), versions: groups(&["2025-11-25"]), learned_at: after(HOUR) };
+    given.put_server_facts(&a, &facts).await.unwrap();
+    assert!(given.has_server_asked(&a, here).await.unwrap(), "what it speaks says nothing of that");
+    given.server_asks(&a, here, after(HOUR)).await.unwrap();
+    assert_eq!(given.server_facts(&a).await.unwrap(), Some(facts.clone()), "nor the other way round");
+    assert!(!given.has_server_asked(&a, there).await.unwrap());
+    given.put_server_facts(&a, &ServerFacts { url: there.into(), ..facts }).await.unwrap();
+    for url in [here, there] {
+        assert!(!given.has_server_asked(&a, url).await.unwrap(), "of a server that moved nothing is known");
+    }
 }
 
 /// spec: T-51

@@ -107,3 +107,21 @@ async fn a_permission_that_is_missing_is_asked_for_beside_those_there_are() -> R
     assert!(kept.contains("kept milk for alice at notes"), "{kept}");
     town.house.stop().await
 }
+
+/// Nobody has to guess which servers want an account: one that asked once is offered to everybody who may use it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_asked_is_among_everybodys_connections() -> Result<()> {
+    let Some(town) = Town::with_notes(json!({})).await? else { return Ok(()) };
+    let offered = async |login| -> Result<bool> {
+        let mut browser = town.browser()?;
+        let page = browser.open("/connections").await?;
+        let list = browser.connect_from(page, login).await?;
+        assert!(list.text().contains("My connections"), "{}", list.text());
+        Ok(list.text().contains("/connections/notes"))
+    };
+    assert!(!offered(BOB).await?, "nothing is known of it yet");
+    let token = town.token("notes", ALICE).await?;
+    town.whoami("notes", &token).await?;
+    assert!(offered(BOB).await?);
+    town.house.stop().await
+}

@@ -200,24 +200,14 @@ fn row(reader: Account<'_>, row: &Row, now: Timestamp) -> Markup {
 }
 
 fn pager(view: &Connections<'_>) -> Markup {
-    let Paging { page, pages, .. } = view.paging;
-    let address = |page: usize| {
+    view.paging.links(|page| {
         let filters = [("server", view.server), ("person", view.person)];
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(filters.iter().filter(|(_, value)| !value.is_empty()))
             .append_pair("page", &page.to_string())
             .finish();
         format!("/admin/connections?{query}")
-    };
-    html! {
-        @if pages > 1 {
-            nav.pager aria-label="Pages" {
-                @if page > 1 { a.button.small-button rel="prev" href=(address(page - 1)) { "Previous" } }
-                span.small.muted { "Page " (page) " of " (pages) }
-                @if page < pages { a.button.small-button rel="next" href=(address(page + 1)) { "Next" } }
-            }
-        }
-    }
+    })
 }
 
 /// How one server is connected, and to whom.

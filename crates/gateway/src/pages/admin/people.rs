@@ -71,6 +71,20 @@ pub struct PersonRow {
 const GROUPS_SHOWN: usize = 4;
 
 impl Paging {
+    /// The way to the pages beside this one, each at its address; nothing if there is one page.
+    pub(super) fn links(self, address: impl Fn(usize) -> String) -> Markup {
+        let Self { page, pages, .. } = self;
+        html! {
+            @if pages > 1 {
+                nav.pager aria-label="Pages" {
+                    @if page > 1 { a.button.small-button rel="prev" href=(address(page - 1)) { "Previous" } }
+                    span.small.muted { "Page " (page) " of " (pages) }
+                    @if page < pages { a.button.small-button rel="next" href=(address(page + 1)) { "Next" } }
+                }
+            }
+        }
+    }
+
     /// Page `page` of `total` rows, `per_page` of them each; the nearest page there is.
     pub fn of(total: usize, per_page: usize, page: usize) -> Self {
         let pages = total.div_ceil(per_page).max(1);
@@ -163,23 +177,13 @@ fn groups(groups: &[String]) -> Markup {
 }
 
 fn pager(view: &People<'_>) -> Markup {
-    let Paging { page, pages, .. } = view.paging;
-    let address = |page: usize| {
+    view.paging.links(|page| {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs((!view.filter.is_empty()).then_some(("q", view.filter)))
             .append_pair("page", &page.to_string())
             .finish();
         format!("/admin/people?{query}")
-    };
-    html! {
-        @if pages > 1 {
-            nav.pager aria-label="Pages" {
-                @if page > 1 { a.button.small-button rel="prev" href=(address(page - 1)) { "Previous" } }
-                span.small.muted { "Page " (page) " of " (pages) }
-                @if page < pages { a.button.small-button rel="next" href=(address(page + 1)) { "Next" } }
-            }
-        }
-    }
+    })
 }
 
 #[cfg(test)]

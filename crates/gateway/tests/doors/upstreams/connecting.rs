@@ -54,7 +54,7 @@ async fn a_code_is_redeemed_where_the_entry_says_and_for_its_resource() {
     // Meanwhile the server would like the code to go elsewhere.
     street.serves("", &json!({ "token_endpoint": street.url("/stolen") }));
     house.clock.advance(Duration::from_mins(2));
-    authority(&house).discover_again(&tickets(&house), None).await.unwrap();
+    authority(&house).discover_again(&tickets(&house)).await.unwrap();
     let held = authority(&house).redeem(&begun, &back(&begun)).await.unwrap();
 
     assert_eq!(street.times("POST /stolen"), 0);

@@ -227,9 +227,9 @@ async fn what_was_found_is_kept_for_a_while_and_asked_again_when_it_does_not_do(
     house.clock.advance(Duration::from_mins(59));
     authority.discover(&server, None).await.unwrap();
     assert_eq!(street.lines().len(), 0);
-    authority.discover_again(&server, None).await.unwrap();
+    authority.discover_again(&server).await.unwrap();
     assert_eq!(street.lines().len(), 3);
-    authority.discover_again(&server, None).await.unwrap();
+    authority.discover_again(&server).await.unwrap();
     assert_eq!(street.lines().len(), 0, "not more than once a minute");
 
     // The server points elsewhere.
@@ -301,7 +301,7 @@ async fn what_one_issuer_gave_is_shown_to_no_other() {
     street.on("POST /new/register", Answer::json(&other).status(201));
     let (server, authority) = (tickets(&house), authority(&house));
     house.clock.advance(Duration::from_mins(2));
-    assert_eq!(authority.discover_again(&server, None).await.unwrap().issuer, street.url("/tenant"));
+    assert_eq!(authority.discover_again(&server).await.unwrap().issuer, street.url("/tenant"));
     street.lines();
 
     authority.refresh(&server, &held).await.unwrap();
