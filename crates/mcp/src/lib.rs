@@ -6,11 +6,14 @@
 //!
 //! Deliberately absent: sockets, tasks, clocks, any HTTP library, and the meaning of tools.
 
+pub mod dialect;
 mod error;
 pub mod headers;
 mod id;
 pub mod message;
 pub mod method;
+pub mod object;
+pub mod ranking;
 pub mod scan;
 pub mod sse;
 pub mod tool;

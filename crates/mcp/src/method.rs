@@ -156,7 +156,9 @@ methods! {
     /// First message of a stream opened by `subscriptions/listen`.
     SubscriptionsAcknowledged "notifications/subscriptions/acknowledged" Notification FromServer None V2026_07_28..=V2026_07_28;
     /// The state of a task changed.
-    TaskStatus "notifications/tasks/status" Notification Both Task V2025_11_25..=V2026_07_28;
+    TaskStatus "notifications/tasks/status" Notification Both Task V2025_11_25..=V2025_11_25;
+    /// The state of a task changed: the tasks extension of 2026-07-28.
+    TaskChanged "notifications/tasks" Notification FromServer Task V2026_07_28..=V2026_07_28;
     /// What was asked for by URL is done.
     ElicitationComplete "notifications/elicitation/complete" Notification FromServer None V2025_11_25..=V2025_11_25;
 }

@@ -1,5 +1,20 @@
 //! W3C Trace Context as it travels in `_meta`: only what has its form is passed on.
 
+use crate::scan;
+
+/// Whether a member of `_meta` may go on to a server as far as tracing is concerned: what has the form of a trace context
+/// may, and baggage may not, which was not said to this server.
+///
+/// spec: TR-73, BR-70
+pub fn travels(name: &str, raw: &str) -> bool {
+    match name {
+        "traceparent" => scan::string(raw).is_some_and(|text| is_traceparent(&text)),
+        "tracestate" => scan::string(raw).is_some_and(|text| is_tracestate(&text)),
+        "baggage" => false,
+        _ => true,
+    }
+}
+
 /// Whether `text` is a `traceparent` of version 00: `00-{trace-id}-{parent-id}-{flags}`, neither id all zeros.
 ///
 /// spec: TR-73
