@@ -1,0 +1,136 @@
+//! The launcher, told what to do by a keeper that is this test.
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
+};
+
+use portcullis_sandbox::{Ability, Code, Errand, Inner, Limits, Outer, Signals, Sockets, WORD, Walls, frame};
+use tempfile::TempDir;
+
+struct Keeper {
+    folder: TempDir,
+    walls: Walls,
+}
+
+const LIMITS: Limits =
+    Limits { memory: 1 << 30, processes: 64, files: 256, file_size: 1 << 20, processors: 1.0, grace_ms: 100 };
+
+impl Keeper {
+    /// One that asks for every wall that there is.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("directory");
+        for part in ["home", "tmp", "root"] {
+            fs::create_dir(folder.path().join(part)).expect("directory");
+        }
+        let walls = Walls {
+            namespaces: true,
+            no_network: true,
+            landlock: true,
+            seccomp: true,
+            sockets: Sockets::Usual,
+            signals: Signals::All,
+        };
+        let mut keeper = Self { folder, walls };
+        let told = Self::start(&keeper.outer(Errand::Try), None).wait_with_output().expect("end").stdout;
+        let ability: Ability = serde_json::from_slice(&told).expect("what there is");
+        let namespaces = ability.no_namespaces.is_none();
+        keeper.walls = Walls {
+            namespaces,
+            no_network: namespaces,
+            landlock: ability.landlock > 0,
+            seccomp: ability.seccomp,
+            ..walls
+        };
+        keeper
+    }
+
+    fn outer(&self, errand: Errand) -> Outer {
+        let folder = self.folder.path().to_owned();
+        Outer { errand, folder, user: None, group: None, walls: self.walls, limits: LIMITS }
+    }
+
+    fn inner(&self, command: &[&str]) -> Inner {
+        Inner {
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            environment: vec![("ONLY".into(), "this".into())],
+            directory: "/".into(),
+            read: Vec::new(),
+            write: Vec::new(),
+            walls: self.walls,
+            limits: LIMITS,
+        }
+    }
+
+    fn start(outer: &Outer, inner: Option<&Inner>) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sandbox"));
+        command.arg(WORD).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Nothing of this comes through.
+        let mut child = command.env("CANARY", "canary").spawn().expect("start");
+        let input = child.stdin.as_mut().expect("pipe");
+        input.write_all(&frame(outer).expect("frame")).expect("told");
+        if let Some(inner) = inner {
+            input.write_all(&frame(inner).expect("frame")).expect("told");
+        }
+        child
+    }
+
+    /// Starts it and lets it come to its end by itself: what it said, what it complained of, its code.
+    fn run(&self, inner: &Inner) -> (String, String, Option<i32>) {
+        let mut child = Self::start(&self.outer(Errand::Start), Some(inner));
+        let input = child.stdin.take();
+        let (mut said, mut complaints) = (String::new(), String::new());
+        child.stdout.take().expect("pipe").read_to_string(&mut said).expect("text");
+        child.stderr.take().expect("pipe").read_to_string(&mut complaints).expect("text");
+        drop(input);
+        (said, complaints, child.wait().expect("end").code())
+    }
+}
+
+#[test]
+fn program_is_let_in_with_what_was_planned_and_nothing_else() {
+    let keeper = Keeper::new();
+    let (said, complaints, code) = keeper.run(&keeper.inner(&["/usr/bin/env"]));
+    assert_eq!((said.as_str(), complaints.as_str(), code), ("ready\nONLY=this\n", "", Some(0)));
+    let (_, _, code) = keeper.run(&keeper.inner(&["/bin/sh", "-c", "exit 7"]));
+    assert_eq!(code, Some(7));
+}
+
+#[test]
+fn what_cannot_be_built_is_a_reason_not_to_start() {
+    let keeper = Keeper::new();
+    let inner = Inner { directory: "/nowhere".into(), ..keeper.inner(&["/usr/bin/env"]) };
+    let (said, complaints, code) = keeper.run(&inner);
+    assert_eq!((said.as_str(), code), ("", Some(Code::NotStarted as i32)));
+    assert!(complaints.contains("the working directory /nowhere"), "{complaints}");
+    let (said, complaints, code) = keeper.run(&keeper.inner(&["/nowhere/program"]));
+    assert_eq!((said.as_str(), code), ("ready\n", Some(Code::NotStarted as i32)));
+    assert!(complaints.contains("it is not among what this server may read"), "{complaints}");
+}
+
+#[test]
+fn program_ends_when_its_keeper_is_gone() {
+    let keeper = Keeper::new();
+    let ends = |command: &[&str]| {
+        let mut child = Keeper::start(&keeper.outer(Errand::Start), Some(&keeper.inner(command)));
+        let mut word = [0; 6];
+        child.stdout.as_mut().expect("pipe").read_exact(&mut word).expect("it is let in");
+        drop(child.stdin.take());
+        child.wait().expect("end").code()
+    };
+    assert_eq!(ends(&["/bin/cat"]), Some(0), "by itself");
+    assert!(ends(&["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"]).is_some_and(|code| code != 0));
+}
+
+#[test]
+fn plan_that_is_none_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sandbox"));
+    command.arg(WORD).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("start");
+    child.stdin.take().expect("pipe").write_all(&[0xff; 4]).expect("told");
+    let ended = child.wait_with_output().expect("end");
+    assert_eq!(ended.status.code(), Some(Code::NotStarted as i32));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("a plan without end"));
+}
