@@ -13,6 +13,7 @@ use portcullis_audit::Keep;
 use portcullis_base::{Secret, ServerName};
 use portcullis_store::DatabaseSettings;
 
+pub(crate) use self::process::meet;
 pub use self::{
     credential::{
         Assertion, AssertionClaim, ClientCredentials, ClientKey, ClientProof, Credential, Exchange, Fallback,
@@ -24,13 +25,17 @@ pub use self::{
         Identity, Link, Offline, Provider, ProviderKind, Scim, SignUp, Tenant, Workload, WorkloadRule,
     },
     load::{DEFAULTS, Environment, Loaded, Sources},
+    openapi::{Answers, OpenApi},
     origin::{Origin, Origins},
+    place::Place,
     problem::{Problem, Problems},
+    process::{Network, Process, ProcessLimits, Sandbox, Sharing},
     public_url::PublicUrl,
-    server::{ClientCertificate, Entry, Server, Tls, ToolList},
+    server::{Allow, ClientCertificate, Entry, Server, Speaks, Tls, ToolList},
+    toolboxes::{NameOf, Named},
     values::duration,
 };
-use crate::{journal::Durability, root_key::RootKeySource};
+use crate::{journal::Durability, root_key::RootKeySource, toolbox::Toolbox};
 
 mod cautions;
 mod credential;
@@ -42,13 +47,19 @@ mod issuers;
 mod load;
 mod locate;
 mod more;
+mod openapi;
 mod origin;
+mod pins;
+mod place;
 mod problem;
+mod process;
+mod processes;
 mod providers;
 mod public_url;
 mod read;
 mod sections;
 mod server;
+mod toolboxes;
 mod values;
 mod workloads;
 
@@ -77,8 +88,14 @@ pub struct Config {
     pub access_keys: AccessKeys,
     /// Servers named in the file. Those of `portcullis protect` are in the database.
     pub servers: Vec<Server>,
+    /// Endpoints over several servers.
+    pub toolboxes: Vec<Toolbox>,
+    /// Where in the settings toolboxes name themselves and servers; servers may be in the database alone.
+    pub named: Vec<Named>,
     /// The endpoint of authorization requests that name no `resource` (clients of 2025-03-26); `None` refuses them.
     pub default_resource: Option<ServerName>,
+    /// Whether clients of 2024-11-05 are served, by the two endpoints of that revision.
+    pub legacy_sse: LegacySse,
     /// Policy rules, still as text: the policy crate reads them.
     pub rules: Option<RulesText>,
     /// Browser sessions.
@@ -97,6 +114,15 @@ pub struct Config {
     pub audit: Audit,
     /// What references of servers in the database are followed with.
     pub environment: Environment,
+}
+
+/// Whether the two endpoints of 2024-11-05 are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacySse {
+    /// They are.
+    Served,
+    /// They are not.
+    Off,
 }
 
 /// The `rules:` list as it stands in the file, so that the policy crate can name file and line.

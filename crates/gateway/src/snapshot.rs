@@ -8,9 +8,10 @@ use portcullis_policy::{Access, Bundle};
 use portcullis_store::PersonKind;
 
 use crate::{
-    config::{self, Credential, ToolList},
+    config::{self, Allow, Credential, ToolList},
     outbound::Reach,
     roles::Roles,
+    toolbox::Toolbox,
     upstream::{Egress, EgressError, Limits, Location, UpstreamUrl, UpstreamUrlError},
 };
 
@@ -18,6 +19,8 @@ use crate::{
 pub struct Snapshot {
     /// The servers behind the gateway.
     pub servers: HashMap<ServerName, Arc<Server>>,
+    /// What was chosen of several of them, each with an endpoint of its own.
+    pub toolboxes: HashMap<ServerName, Arc<Toolbox>>,
     /// The people who may sign in.
     pub people: HashMap<PersonId, Arc<Person>>,
     /// How many of these are service accounts that are switched on.
@@ -26,6 +29,55 @@ pub struct Snapshot {
     pub bundle: Arc<Bundle>,
     /// Which change it is as of.
     pub revision: i64,
+}
+
+/// What has an address of its own: a server, or several of them together.
+#[derive(Clone)]
+pub enum Endpoint {
+    /// A server.
+    Server(Arc<Server>),
+    /// A toolbox.
+    Toolbox(Arc<Toolbox>),
+}
+
+impl Endpoint {
+    /// Its name in `/mcp/{name}`.
+    pub fn name(&self) -> &ServerName {
+        match self {
+            Self::Server(server) => &server.name,
+            Self::Toolbox(toolbox) => &toolbox.name,
+        }
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> Option<&str> {
+        match self {
+            Self::Server(server) => server.description.as_deref(),
+            Self::Toolbox(toolbox) => toolbox.description.as_deref(),
+        }
+    }
+
+    /// Who may use it.
+    pub fn access(&self) -> &Access {
+        match self {
+            Self::Server(server) => &server.access,
+            Self::Toolbox(toolbox) => &toolbox.access,
+        }
+    }
+}
+
+impl Snapshot {
+    /// What is at the endpoint called `name`.
+    pub fn endpoint(&self, name: &ServerName) -> Option<Endpoint> {
+        let server = self.servers.get(name).cloned().map(Endpoint::Server);
+        server.or_else(|| self.toolboxes.get(name).cloned().map(Endpoint::Toolbox))
+    }
+
+    /// The servers behind an endpoint that a member of `groups` may use, in its order.
+    pub fn behind(&self, toolbox: &Toolbox, groups: &[Arc<str>]) -> Vec<Arc<Server>> {
+        let servers = toolbox.shares.iter().filter_map(|share| self.servers.get(&share.server));
+        servers.filter(|server| server.access.admits(groups)).cloned().collect()
+    }
 }
 
 /// One server as it was set up.
@@ -46,6 +98,8 @@ pub struct Server {
     pub request_headers: Arc<[HeaderName]>,
     /// Whose its tool list is.
     pub tools: ToolList,
+    /// What it may ask of clients, and tell them.
+    pub allow: Allow,
 }
 
 /// Why an entry cannot be used.
@@ -62,12 +116,21 @@ pub enum ServerError {
 impl Server {
     /// The server that an entry describes.
     pub fn of(entry: &config::Server) -> Result<Self, ServerError> {
-        let url = UpstreamUrl::parse(entry.url.as_str())?;
         let reach = if entry.may_be_private() { Reach::Private } else { Reach::Global };
-        let egress = Arc::new(Egress::new(entry)?);
+        let location = match &entry.place {
+            // An API is called at a URL too; what it is called with is in the document that the way there knows.
+            config::Place::Url(url) | config::Place::OpenApi(config::OpenApi { url, .. }) => {
+                Location::Url { url: UpstreamUrl::parse(url.as_str())?, reach, egress: Arc::new(Egress::new(entry)?) }
+            }
+            config::Place::Command(argv) => Location::Command {
+                argv: argv.as_slice().into(),
+                process: Arc::new(entry.process.clone()),
+                allow: entry.allow,
+            },
+        };
         Ok(Self {
             name: entry.name.clone(),
-            location: Location::Url { url, reach, egress },
+            location,
             limits: Limits {
                 head: entry.timeout,
                 idle: entry.timeout.max(Limits::default().idle),
@@ -79,6 +142,7 @@ impl Server {
             credential: Arc::new(entry.credential.clone()),
             request_headers: entry.request_headers.clone().into(),
             tools: entry.tools,
+            allow: entry.allow,
         })
     }
 
@@ -86,7 +150,7 @@ impl Server {
     pub fn url(&self) -> Option<&UpstreamUrl> {
         match &self.location {
             Location::Url { url, .. } => Some(url),
-            Location::InProcess(_) => None,
+            Location::InProcess(_) | Location::Command { .. } => None,
         }
     }
 }

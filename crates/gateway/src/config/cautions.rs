@@ -1,8 +1,10 @@
 //! What is allowed but deserves a thought: told at every start, so that a choice made in a hurry is not forgotten.
 
+use url::Url;
+
 use super::{
     BackChannel, Config, Credential, Fallback, HeaderCredential, Holders, IdJagCredential, KeySource, LegacyPaths,
-    OAuth, Offline, Provider, ProviderKind, ResourceMatch, ResourceParameter, S256, Server, SignUp, Tenant,
+    LegacySse, OAuth, Offline, Provider, ProviderKind, ResourceMatch, ResourceParameter, S256, Server, SignUp, Tenant,
     public_url::is_loopback,
 };
 
@@ -32,6 +34,12 @@ pub(super) fn of(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if config.legacy_sse == LegacySse::Served {
+        cautions.push(
+            "legacy_sse: the transport of 2024-11-05 is deprecated and its streams cannot be taken up again; switch it off when its last client is gone"
+                .to_owned(),
+        );
+    }
     for (index, provider) in identity.providers.iter().enumerate() {
         let place = format!("identity.providers[{index}] ({})", provider.id);
         cautions.extend(of_provider(provider).into_iter().map(|caution| format!("{place}: {caution}")));
@@ -45,8 +53,8 @@ pub(super) fn of(config: &Config) -> Vec<String> {
 /// What an entry of the database deserves to be told of it too.
 pub(super) fn of_server(server: &Server) -> Vec<String> {
     let mut cautions: Vec<&str> = Vec::new();
-    let host = server.url.host();
-    if server.private && server.url.scheme() == "http" && !host.is_some_and(|host| is_loopback(&host)) {
+    let plain = |url: &Url| url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host));
+    if server.private && server.place.url().is_some_and(plain) {
         cautions.push(if server.credential == Credential::None {
             "private is true and the URL is http: whoever is on that network can read and change the calls"
         } else {

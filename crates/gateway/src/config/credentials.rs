@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
+use http::{HeaderName, header::AUTHORIZATION};
 use portcullis_base::{Secret, printable};
 use portcullis_oauth::jwks::SigningKey;
 use portcullis_policy::nearest;
@@ -228,6 +228,11 @@ fn header(section: &mut Section<'_>) -> Option<HeaderCredential> {
     };
     let usual = if header == Some(AUTHORIZATION) { "Bearer " } else { "" };
     let prefix = prefix(&section.take("prefix"), usual);
+    key(section, header, prefix)
+}
+
+/// The keys about a key, wherever it is shown.
+fn key(section: &mut Section<'_>, header: Option<HeaderName>, prefix: String) -> Option<HeaderCredential> {
     let (value_node, shared_node) = (section.take("value"), section.take("shared"));
     let shared = switch(&shared_node, Holders::Each, Holders::Shared);
     let key = if value_node.is_given() {
@@ -256,6 +261,32 @@ fn header(section: &mut Section<'_>) -> Option<HeaderCredential> {
         }
     }
     Some(HeaderCredential { header: header?, prefix, key, label, help, pattern, options })
+}
+
+/// Reads the credential of a server that is a process: nothing, or a key in a variable of its environment. The other kinds
+/// are shown in headers, and a process is shown none.
+pub(super) fn of_process(node: Node<'_>) -> (Credential, Option<String>) {
+    const EXAMPLE: &str = "example: credential: { kind: env, name: GITHUB_TOKEN }";
+    if !node.is_given() || node.as_text() == Some("none") {
+        return (Credential::None, None);
+    }
+    if node.as_text().is_some() {
+        node.problem("a process is shown no headers: it takes a key from its environment, or nothing", EXAMPLE);
+        return (Credential::None, None);
+    }
+    let mut section = node.section();
+    let kind = section.take("kind").choice_of(&[("env", true), ("none", false)]);
+    if kind != Some(true) {
+        section.finish();
+        return (Credential::None, None);
+    }
+    let name_node = section.take("name");
+    let name = super::processes::variable(&name_node, &name_node.text("the name of a variable", "GITHUB_TOKEN"));
+    // Kept as if it were a header of that name, so that it is typed, sealed and found like any other key.
+    let header = name.as_ref().and_then(|name| name.to_ascii_lowercase().parse().ok());
+    let key = key(&mut section, header, String::new());
+    section.finish();
+    (key.map_or(Credential::None, Credential::Header), name)
 }
 
 fn value(node: &Node<'_>, prefix: &str) -> Option<Secret> {

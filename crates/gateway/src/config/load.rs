@@ -93,7 +93,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, Problems> {
 /// Not a key: what the command line itself reads, and what Kubernetes sets for a service that is called `portcullis`.
 fn key_of_variable(variable: &str) -> Option<Vec<Step>> {
     let name = variable.strip_prefix("PORTCULLIS_")?;
-    let own = matches!(name, "CONFIG" | "LOG");
+    let own = matches!(name, "CONFIG" | "LOG" | "ACCESS_KEY");
     let kubernetes = name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_");
     if own || kubernetes || name.is_empty() {
         return None;

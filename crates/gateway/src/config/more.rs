@@ -1,7 +1,7 @@
 //! What the settings file and an entry of the database say of a server in the same words: credential, headers,
 //! certificates, limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 use portcullis_base::Secret;
@@ -10,10 +10,12 @@ use url::Url;
 use yaml_serde::Value;
 
 use super::{
-    ClientCertificate, Credential, Environment, Problems, Provider, Server, Tls, ToolList,
-    credentials::{Around, credential},
+    Allow, ClientCertificate, Credential, Environment, Place, Problems, Process, Provider, Server, Speaks, Tls,
+    ToolList,
+    credentials::{self, credential},
     headers,
     issuers::Asked,
+    pins, processes,
     read::{Node, Section, Settings},
 };
 
@@ -25,12 +27,29 @@ pub(super) struct More {
     pub tls: Tls,
     pub concurrent: u32,
     pub tools: ToolList,
+    pub process: Process,
+    pub speaks: Speaks,
+    pub allow: Allow,
+}
+
+impl More {
+    /// Whose the list of tools is: one that a document makes is the same for everybody.
+    pub(super) const fn tools_of(&self, place: &Place) -> ToolList {
+        match place {
+            Place::Url(_) | Place::Command(_) => self.tools,
+            Place::OpenApi(_) => ToolList::Public,
+        }
+    }
 }
 
 /// Where the server is and what house it comes into.
-pub(super) struct Place<'p> {
+pub(super) struct Around<'p> {
     /// Its URL, when that is known to be good.
     pub url: Option<&'p Url>,
+    /// Its command, if it is run here.
+    pub command: Option<&'p [String]>,
+    /// The gateway's data directory; `None` where only the running gateway knows it.
+    pub data: Option<&'p Path>,
     /// Whether it may be on a private network.
     pub private: bool,
     /// The identity providers; `None` where only the running gateway knows them.
@@ -43,22 +62,28 @@ pub(super) struct Place<'p> {
 pub(super) fn of_entry(
     called: &str,
     text: &str,
-    place: &Place<'_>,
+    place: &Around<'_>,
     environment: &Environment,
 ) -> Result<More, Problems> {
     let mut settings = Settings::new(Value::Mapping(yaml_serde::Mapping::new()), environment.variables());
     settings.lay_file(called, text);
     let mut top = settings.top();
+    if let Some(argv) = place.command {
+        pins::check(argv).unwrap_or_else(|(what, help)| top.take("command").problem(what, help));
+    }
     let more = more(&mut top, place, &mut Asked::default());
     top.finish();
     settings.finish(more, Vec::new()).map(|(more, _)| more)
 }
 
 /// Reads the keys of one server.
-pub(super) fn more<'a>(section: &mut Section<'a>, place: &Place<'_>, asked: &mut Asked<'a>) -> More {
+pub(super) fn more<'a>(section: &mut Section<'a>, place: &Around<'_>, asked: &mut Asked<'a>) -> More {
     let own = place.url.filter(|url| place.private || Server::is_on_this_machine(url)).map(Url::origin);
-    let around = Around { providers: place.providers, origin: own };
-    let credential = credential(section.take("credential"), &around, asked);
+    let around = credentials::Around { providers: place.providers, origin: own };
+    let (credential, key_variable) = match place.command {
+        None => (credential(section.take("credential"), &around, asked), None),
+        Some(_) => credentials::of_process(section.take("credential")),
+    };
     let headers_node = section.take("headers");
     let headers = headers::constants(&headers_node);
     let credential_header = match &credential {
@@ -75,6 +100,10 @@ pub(super) fn more<'a>(section: &mut Section<'a>, place: &Place<'_>, asked: &mut
     let mut limits = section.take("limits").section();
     let concurrent = limits.take("concurrent");
     let concurrent = if concurrent.is_given() { concurrent.number(1..=100_000) } else { Server::CONCURRENT };
+    let mut process = Process { key_variable, ..Process::default() };
+    if place.command.is_some() {
+        process = processes::process(section, &mut limits, &credential, place.data, process);
+    }
     limits.finish();
     let tools = section.take("tools");
     let tools = if tools.is_given() {
@@ -82,7 +111,37 @@ pub(super) fn more<'a>(section: &mut Section<'a>, place: &Place<'_>, asked: &mut
     } else {
         ToolList::Personal
     };
-    More { credential, headers, request_headers, tls, concurrent, tools }
+    let speaks = section.take("speaks");
+    let speaks = if speaks.is_given() {
+        speaks.choice(&[
+            ("auto", Speaks::Auto),
+            ("stateless", Speaks::Stateless),
+            ("sessions", Speaks::Sessions),
+            ("sse", Speaks::Sse),
+        ])
+    } else {
+        Speaks::Auto
+    };
+    let allow = allow(&section.take("allow"), place);
+    More { credential, headers, request_headers, tls, concurrent, tools, process, speaks, allow }
+}
+
+/// What a server may ask of clients, and tell them.
+// spec: BR-76
+fn allow(node: &Node<'_>, place: &Around<'_>) -> Allow {
+    if !node.is_given() {
+        return if place.url.is_some() { Allow::REMOTE } else { Allow::LOCAL };
+    }
+    let mut allow = Allow { sampling: false, roots: false, files: false, logging: false };
+    for item in node.list("a list of what it may ask of clients, and tell them", "[sampling, roots, logging]") {
+        match item.choice(&[("sampling", 0), ("roots", 1), ("files", 2), ("logging", 3)]) {
+            0 => allow.sampling = true,
+            1 => allow.roots = true,
+            2 => (allow.roots, allow.files) = (true, true),
+            _ => allow.logging = true,
+        }
+    }
+    allow
 }
 
 fn tls(node: Node<'_>, url: Option<&Url>) -> Tls {

@@ -32,6 +32,7 @@ pub(super) struct Settings<'a> {
 }
 
 /// One place in the tree, whether or not something is there.
+#[derive(Clone)]
 pub(super) struct Node<'a> {
     settings: &'a Settings<'a>,
     path: Path,
@@ -491,6 +492,20 @@ impl<'a> Node<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// Where the value stands and what it is called there.
+    pub(super) fn named(&self) -> (String, String) {
+        (self.place().1, show(&self.path))
+    }
+
+    /// The value in JSON; reports what has no form there.
+    pub(super) fn json(&self) -> Option<String> {
+        let json = self.value.and_then(|value| serde_json::to_string(value).ok());
+        if json.is_none() {
+            self.mismatch("a value that JSON has too", "acme/support");
+        }
+        json
     }
 
     /// The text of the item, if it is one.

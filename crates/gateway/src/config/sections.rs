@@ -1,6 +1,6 @@
 //! Every key with its type, its bounds and its cross-checks, in the order of the file.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
 
 use ipnet::IpNet;
 use portcullis_audit::Keep;
@@ -11,17 +11,20 @@ use portcullis_store::DatabaseSettings;
 use url::Url;
 
 use super::{
-    AccessKeys, Audit, ClientDocument, Clients, Config, ConfiguredClient, Environment, Identity, Limits,
-    MetadataDocuments, Outbound, Provider, PublicUrl, Registration, RegistrationLimits, RulesText, Server, Sessions,
-    Tokens,
+    AccessKeys, Audit, ClientDocument, Clients, Config, ConfiguredClient, Environment, Identity, LegacySse, Limits,
+    MetadataDocuments, Outbound, Place, Provider, PublicUrl, Registration, RegistrationLimits, RulesText, Server,
+    Sessions, Tokens,
     external::external,
     issuers::Asked,
-    more::{Place, more},
+    more::{Around, more},
+    openapi::{fits, openapi},
+    processes,
     providers::provider,
     read::{Node, Section, Settings},
+    toolboxes::toolboxes,
     workloads::workloads,
 };
-use crate::journal::Durability;
+use crate::{journal::Durability, toolbox::ALL};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -62,9 +65,12 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
     }
     let roles = roles(&top.take("roles"));
     let access_keys = access_keys(top.take("access_keys").section());
-    let servers = servers(&top.take("servers"), &identity.providers, &mut asked);
+    let servers = servers(&top.take("servers"), &data, &identity.providers, &mut asked);
+    let (toolboxes, named) = toolboxes(&top.take("toolboxes"), &servers);
     let default_resource =
         Some(top.take("default_resource")).filter(Node::is_given).and_then(|node| server_name(&node));
+    let legacy_sse = top.take("legacy_sse");
+    let legacy_sse = if legacy_sse.is_given() && legacy_sse.switch() { LegacySse::Served } else { LegacySse::Off };
     let rules = rules(&top.take("rules"));
     let sessions = sessions(top.take("sessions").section());
     let tokens = tokens(top.take("tokens").section());
@@ -74,7 +80,6 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
     let trusted_proxies = trusted_proxies(&top.take("trusted_proxies"));
     let limits = limits(top.take("limits").section());
     let audit = audit(top.take("audit").section());
-    top.later(&[("toolboxes", "name the servers one by one under `servers`")]);
     top.finish();
     let config = Config {
         listen,
@@ -88,7 +93,10 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
         roles,
         access_keys,
         servers,
+        toolboxes,
+        named,
         default_resource,
+        legacy_sse,
         rules,
         sessions,
         tokens,
@@ -214,7 +222,7 @@ fn access_keys(mut section: Section<'_>) -> AccessKeys {
     keys
 }
 
-fn server_name(node: &Node<'_>) -> Option<ServerName> {
+pub(super) fn server_name(node: &Node<'_>) -> Option<ServerName> {
     let text = node.text("the name of a server", "github");
     match ServerName::parse(&text) {
         Ok(name) => Some(name),
@@ -227,35 +235,66 @@ fn server_name(node: &Node<'_>) -> Option<ServerName> {
     }
 }
 
-fn servers<'a>(node: &Node<'a>, providers: &[Provider], asked: &mut Asked<'a>) -> Vec<Server> {
+fn servers<'a>(node: &Node<'a>, data: &Path, providers: &[Provider], asked: &mut Asked<'a>) -> Vec<Server> {
     let mut servers: Vec<Server> = Vec::new();
     for item in node.list("a list of servers", "[{ name: github, url: https://mcp.example.com/mcp }]") {
         let mut section = item.section();
         let name_node = section.take("name");
         let name = server_name(&name_node);
         let private = Some(section.take("private")).filter(Node::is_given).is_some_and(|node| node.switch());
-        let hosted = section.later(&[
-            ("command", "only servers with a URL are available"),
-            ("openapi", "only servers with a URL are available"),
-        ]);
-        let url_node = section.take("url");
-        let url = if hosted && !url_node.is_given() { None } else { server_url(&url_node, private) };
+        let (url_node, command_node) = (section.take("url"), section.take("command"));
+        let api_node = section.take("openapi");
+        let place = match (url_node.is_given(), command_node.is_given(), api_node.is_given()) {
+            (true, true, _) => {
+                command_node.problem("stands beside `url`: a server is at one place", "keep one of the two");
+                None
+            }
+            (_, true, true) => {
+                command_node.problem("stands beside `openapi`: a server is at one place", "keep one of the two");
+                None
+            }
+            (_, true, _) => processes::command(&command_node).map(Place::Command),
+            (true, _, true) => {
+                api_node.problem(
+                    "stands beside `url`",
+                    "keep one of them; where an API is, is said inside: openapi: { file: …, url: … }",
+                );
+                None
+            }
+            (_, _, true) => openapi(api_node.clone(), private).map(Place::OpenApi),
+            _ => server_url(&url_node, private).map(Place::Url),
+        };
         let access = access(&section.take("access"));
         let timeout = section.take("timeout");
         let timeout = if timeout.is_given() { timeout.duration(SECOND..=DAY, "5m") } else { Server::TIMEOUT };
         let description =
             Some(section.take("description")).filter(Node::is_given).map(|node| node.text("a text", "Tickets"));
         let authorization = external(section.take("authorization"), &servers, asked);
-        let place = Place { url: url.as_ref(), private, providers: Some(providers) };
-        let more = more(&mut section, &place, asked);
+        let url = place.as_ref().and_then(Place::url);
+        let command = place.as_ref().and_then(Place::command);
+        let around = Around { url, command, data: Some(data), private, providers: Some(providers) };
+        let more = more(&mut section, &around, asked);
         section.finish();
-        let (Some(name), Some(url)) = (name, url) else { continue };
+        let (Some(name), Some(place)) = (name, place) else { continue };
+        if name.as_str() == ALL {
+            name_node.problem(
+                "\"all\" is the name of the endpoint with everything that its caller may use",
+                "give the server another name",
+            );
+        }
+        if place.openapi().is_some_and(|api| !fits(api, &more.credential)) {
+            api_node.problem(
+                "key_in_query needs a credential that is a key and nothing else",
+                "write beside it: credential: { kind: header, prefix: \"\" }",
+            );
+        }
         if servers.iter().any(|other| other.name == name) {
             name_node.problem(format!("\"{name}\" names a second server"), "give each server a name of its own");
         }
         servers.push(Server {
             name,
-            url,
+            tools: more.tools_of(&place),
+            place,
             access,
             timeout,
             private,
@@ -266,7 +305,9 @@ fn servers<'a>(node: &Node<'a>, providers: &[Provider], asked: &mut Asked<'a>) -
             request_headers: more.request_headers,
             tls: more.tls,
             concurrent: more.concurrent,
-            tools: more.tools,
+            process: more.process,
+            speaks: more.speaks,
+            allow: more.allow,
         });
     }
     servers
@@ -280,7 +321,7 @@ fn server_url(node: &Node<'_>, private: bool) -> Option<Url> {
     Server::check_url(&text, private).map_err(|(wrong, help)| node.problem(wrong, help)).ok()
 }
 
-fn access(node: &Node<'_>) -> Access {
+pub(super) fn access(node: &Node<'_>) -> Access {
     if !node.is_given() {
         return Access::default();
     }

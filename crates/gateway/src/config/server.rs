@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::{Credential, Environment, External, Problems, cautions, more, public_url::is_loopback};
+use super::{Credential, Environment, External, Place, Problems, Process, cautions, more, public_url::is_loopback};
 
 /// A server and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Its name in `/mcp/{name}`.
     pub name: ServerName,
-    /// Its MCP endpoint.
-    pub url: Url,
+    /// Where it is.
+    pub place: Place,
     /// Who may use it.
     pub access: Access,
     /// The longest wait for an answer or the next sign of life.
@@ -40,6 +40,12 @@ pub struct Server {
     pub concurrent: u32,
     /// Whose its tool list is.
     pub tools: ToolList,
+    /// What its processes may see and take, if it is a command.
+    pub process: Process,
+    /// How it is spoken to.
+    pub speaks: Speaks,
+    /// What it may ask of clients, and tell them.
+    pub allow: Allow,
 }
 
 /// Certificates for one server.
@@ -70,15 +76,57 @@ pub enum ToolList {
     Public,
 }
 
+/// What a server of the revisions with sessions may ask of clients, and tell them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// Their models.
+    pub sampling: bool,
+    /// Their roots.
+    pub roots: bool,
+    /// Those of their roots that are paths of their machines.
+    pub files: bool,
+    /// Its log.
+    pub logging: bool,
+}
+
+impl Allow {
+    /// For a server elsewhere.
+    // spec: BR-76: "default: pass logging, refuse sampling and roots for remote upstreams"
+    pub const REMOTE: Self = Self { sampling: false, roots: false, files: false, logging: true };
+    /// For a process of ours.
+    pub const LOCAL: Self = Self { sampling: true, roots: true, files: true, logging: true };
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Self::REMOTE
+    }
+}
+
+/// How a server at a URL is spoken to.
+// spec: TR-125: "let an administrator pin it"
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    /// As it answers when it is asked.
+    #[default]
+    Auto,
+    /// In requests that stand alone, from 2026-07-28.
+    Stateless,
+    /// In sessions over Streamable HTTP, up to 2025-11-25.
+    Sessions,
+    /// In sessions over HTTP+SSE, the transport of 2024-11-05.
+    Sse,
+}
+
 /// A server as `portcullis protect` writes it into the database. What a setting means is read as from the file, so that
 /// both say the same; a secret stands in it by reference only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its name.
     pub name: ServerName,
-    /// Its MCP endpoint.
-    #[serde(with = "url_text")]
-    pub url: Url,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
     /// Groups that may use it.
     #[serde(default = "everyone")]
     pub access: Vec<String>,
@@ -91,7 +139,7 @@ pub struct Entry {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, as the settings file writes them.
+    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, `speaks`, `allow`, as the settings file writes them.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }
@@ -110,11 +158,19 @@ impl Entry {
     /// The server that it stands for, with every reference to a secret followed.
     pub fn server(&self, environment: &Environment) -> Result<Server, Problems> {
         let more = serde_json::to_string(&self.more).expect("what was read as JSON has a JSON form");
-        let place = more::Place { url: Some(&self.url), private: self.private, providers: None };
+        let place = more::Around {
+            url: self.place.url(),
+            command: self.place.command(),
+            // Where that is, whoever starts it knows.
+            data: None,
+            private: self.private,
+            providers: None,
+        };
         let more = more::of_entry(&format!("the entry of {}", self.name), &more, &place, environment)?;
         Ok(Server {
+            tools: more.tools_of(&self.place),
             name: self.name.clone(),
-            url: self.url.clone(),
+            place: self.place.clone(),
             access: Server::access_of(self.access.iter().map(String::as_str)),
             timeout: self.timeout,
             private: self.private,
@@ -125,7 +181,9 @@ impl Entry {
             request_headers: more.request_headers,
             tls: more.tls,
             concurrent: more.concurrent,
-            tools: more.tools,
+            process: more.process,
+            speaks: more.speaks,
+            allow: more.allow,
         })
     }
 }
@@ -176,7 +234,7 @@ impl Server {
 
     /// Whether the address guard may let this server be on a private address: named so, or written as loopback.
     pub fn may_be_private(&self) -> bool {
-        self.private || Self::is_on_this_machine(&self.url)
+        self.private || self.place.url().is_some_and(Self::is_on_this_machine)
     }
 
     pub(super) fn is_on_this_machine(url: &Url) -> bool {
@@ -190,19 +248,6 @@ fn everyone() -> Vec<String> {
 
 fn default_timeout() -> Duration {
     Server::TIMEOUT
-}
-
-mod url_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use url::Url;
-
-    pub(super) fn serialize<S: Serializer>(value: &Url, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(value.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
-        String::deserialize(from).and_then(|text| Url::parse(&text).map_err(D::Error::custom))
-    }
 }
 
 mod millis {
@@ -227,7 +272,7 @@ mod tests {
     fn server_survives_the_database() {
         let entry = Entry {
             name: ServerName::parse("acme").expect("name"),
-            url: Url::parse("https://mcp.example.com/mcp").expect("url"),
+            place: Place::Url(Url::parse("https://mcp.example.com/mcp").expect("url")),
             access: vec!["ops".into(), "support".into()],
             timeout: Duration::from_millis(1500),
             private: true,

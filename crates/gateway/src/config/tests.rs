@@ -1,6 +1,8 @@
 //! What people see of their settings: the messages for bad ones, and where good ones came from.
 
+mod commands;
 mod identity;
+mod toolboxes;
 mod upstreams;
 
 use insta::assert_snapshot;
@@ -101,7 +103,7 @@ fn commented_examples_of_the_defaults_are_valid_too() {
 fn unknown_keys_are_refused_with_place_and_nearest_name() {
     assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
         known here: durability, arguments
     portcullis.yaml:4: clients.frobnicate: unknown key
@@ -164,8 +166,8 @@ fn servers_are_checked_one_by_one() {
         did you mean "git-hub"?
     portcullis.yaml:5: servers[1].url: is plain http to another machine: whoever is in between can read and change the calls
         use https://, or allow it for a network of your own: `private: true` in the file, `--private` with protect
-    portcullis.yaml:7: servers[2].command: is not available yet in this version
-        only servers with a URL are available
+    portcullis.yaml:7: servers[2].command: "server" names no version, so it is whatever was published last
+        write "server@1.2.3" with the version that you looked at; `npm view server version` tells the last
     portcullis.yaml:8: servers[3].name: is missing: expected the name of a server
         example: name: github
     portcullis.yaml:8: servers[3].url: is not a URL (relative URL without a base)
@@ -177,18 +179,10 @@ fn servers_are_checked_one_by_one() {
     portcullis.yaml:13: servers[5].name: "same" names a second server
         give each server a name of its own
     portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
-        known here: name, private, url, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools
+        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow
     portcullis.yaml:16: servers[5].access[0].allow: is not available yet in this version
         who is listed may call everything; write a rule under `rules` to narrow that
     "#);
-}
-
-#[test]
-fn keys_of_later_versions_say_so() {
-    assert_snapshot!(problems("toolboxes: []\n"), @"
-    portcullis.yaml:1: toolboxes: is not available yet in this version
-        name the servers one by one under `servers`
-    ");
 }
 
 #[test]
@@ -284,6 +278,7 @@ fn environment_overrides_the_file_and_flags_override_both() {
             ("PORTCULLIS_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
             ("PORTCULLIS_ROOT_KEY", "only-in-the-environment"),
             ("PORTCULLIS_PORT_7878_TCP_ADDR", "set by Kubernetes"),
+            ("PORTCULLIS_ACCESS_KEY", "for the bridge"),
         ],
         &[("--listen", "listen", "127.0.0.1:3"), ("--data", "data", "/srv/x")],
     ))
@@ -324,7 +319,7 @@ fn mistyped_variables_are_refused_by_their_own_name() {
     PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
         example: depth: 8
     PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     "#);
 }
 

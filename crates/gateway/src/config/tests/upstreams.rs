@@ -43,6 +43,9 @@ fn nothing_said_means_oauth_when_the_server_asks() {
     assert_eq!(server.credential, Credential::Auto(OAuth::default()));
     assert_eq!((server.tools, server.concurrent), (ToolList::Personal, 64));
     assert!(server.headers.is_empty() && server.request_headers.is_empty() && server.tls == Tls::default());
+    assert_eq!(server.speaks, Speaks::Auto);
+    assert_eq!(read("speaks: sse").speaks, Speaks::Sse);
+    assert!(refused("speaks: see").contains("did you mean \"sse\"?"), "{}", refused("speaks: see"));
     assert_eq!(credential("none"), Credential::None);
     assert_eq!(credential("oauth"), Credential::OAuth(OAuth::default()));
     assert_eq!(credential("header"), credential("{ kind: header }"));
