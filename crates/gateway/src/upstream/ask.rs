@@ -3,7 +3,7 @@
 use std::{future::poll_fn, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use portcullis_mcp::{
     Message, Version, headers as wire,
@@ -15,13 +15,22 @@ use tokio::time::timeout;
 use super::{AnswerBody, Credential, Repeatable, Upstream, UpstreamError};
 
 /// What the gateway says of itself.
-pub(super) const CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+pub(crate) const CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
 /// The largest answer to a question of ours.
 const LARGEST: usize = 16 << 20;
 
 /// Answers are read generously: they are results, not orders.
-const LOOSE: scan::Limits = scan::Limits { depth: 256, nodes: 2_000_000 };
+pub(super) const LOOSE: scan::Limits = scan::Limits { depth: 256, nodes: 2_000_000 };
+
+/// By which way something is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To the server itself.
+    Straight,
+    /// To whoever answers for it.
+    Asked,
+}
 
 /// What came back.
 pub(super) struct Said {
@@ -58,6 +67,7 @@ impl Upstream {
     /// Puts one modern question. `members` are further members of its `params`.
     pub(super) async fn ask_statelessly(
         self: &Arc<Self>,
+        way: Way,
         method: &str,
         members: &str,
         credential: &Credential,
@@ -69,11 +79,28 @@ impl Upstream {
         );
         let value = HeaderValue::try_from(method).map_err(|_| UpstreamError::Unusable("a method that is no header"))?;
         let headers = [(wire::PROTOCOL_VERSION, HeaderValue::from_static(version.as_str())), (wire::METHOD, value)];
-        self.ask(method, &params, &headers, credential).await
+        let id = self.next_id();
+        let request = self.question(id, method, &params, &headers);
+        // Whoever answers for it may have to ask it what it speaks first, which asks in this way too.
+        let response = Box::pin(self.put(way, request, credential)).await?;
+        self.said(response, Some(&id.to_string())).await
     }
 
-    /// Puts one question; `params` is raw JSON.
-    pub(super) async fn ask(
+    /// Puts a request by the one way or the other.
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        way: Way,
+        request: Request<Bytes>,
+        credential: &Credential,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        match way {
+            Way::Straight => self.send(request, credential).await,
+            Way::Asked => self.ask(request, credential).await,
+        }
+    }
+
+    /// Puts one question to the server itself; `params` is raw JSON.
+    pub(super) async fn inquire(
         &self,
         method: &str,
         params: &str,
@@ -81,8 +108,8 @@ impl Upstream {
         credential: &Credential,
     ) -> Result<Said, UpstreamError> {
         let id = self.next_id();
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
-        self.put(body, headers, Some(&id.to_string()), credential).await
+        let request = self.question(id, method, params, headers);
+        self.said(self.send(request, credential).await?, Some(&id.to_string())).await
     }
 
     /// Tells it something that has no answer.
@@ -92,16 +119,15 @@ impl Upstream {
         headers: &[(&'static str, HeaderValue)],
         credential: &Credential,
     ) -> Result<Said, UpstreamError> {
-        self.put(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#), headers, None, credential).await
+        let request = self.message(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#), headers);
+        self.said(self.send(request, credential).await?, None).await
     }
 
-    async fn put(
-        &self,
-        body: String,
-        headers: &[(&'static str, HeaderValue)],
-        id: Option<&str>,
-        credential: &Credential,
-    ) -> Result<Said, UpstreamError> {
+    fn question(&self, id: u64, method: &str, params: &str, headers: &[(&'static str, HeaderValue)]) -> Request<Bytes> {
+        self.message(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#), headers)
+    }
+
+    fn message(&self, body: String, headers: &[(&'static str, HeaderValue)]) -> Request<Bytes> {
         let mut request = self.request(Method::POST, Bytes::from(body));
         // All that we ask for ourselves only reads, but for the beginning of a session, and one too many of those dies.
         request.extensions_mut().insert(Repeatable);
@@ -111,7 +137,11 @@ impl Upstream {
         for (name, value) in headers {
             out.insert(lower(name), value.clone());
         }
-        let (head, body) = self.send(request, credential).await?.into_parts();
+        request
+    }
+
+    pub(super) async fn said(&self, response: Response<AnswerBody>, id: Option<&str>) -> Result<Said, UpstreamError> {
+        let (head, body) = response.into_parts();
         let media_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let media_type = String::from_utf8_lossy(media_type).to_ascii_lowercase();
         let read = async {

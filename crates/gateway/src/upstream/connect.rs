@@ -10,8 +10,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use url::{Position, Url};
 
-use super::{Egress, UpstreamError};
-use crate::outbound::{Dialer, Reach};
+use super::{Egress, UpstreamError, line::Lines, stdio::Processes};
+use crate::{
+    config::{Allow, Process, Speaks},
+    outbound::{Dialer, Reach},
+};
 
 /// Opens a connection to a server inside this process.
 pub type InProcess = Arc<dyn Fn() -> DuplexStream + Send + Sync>;
@@ -89,22 +92,56 @@ impl fmt::Debug for UpstreamUrl {
 
 /// What a connection is opened to.
 pub(super) enum Connector {
-    Network { url: UpstreamUrl, dialer: Dialer, reach: Reach, egress: Arc<Egress> },
+    Network {
+        url: UpstreamUrl,
+        dialer: Dialer,
+        reach: Reach,
+        egress: Arc<Egress>,
+    },
     InProcess(InProcess),
+    /// A process, which is not spoken to over HTTP: somebody answers for it.
+    Process {
+        argv: Arc<[String]>,
+        process: Arc<Process>,
+        allow: Allow,
+        lines: Option<Arc<Processes>>,
+    },
 }
 
 impl Connector {
+    pub(super) fn speaks(&self) -> Speaks {
+        match self {
+            Self::Network { egress, .. } => egress.speaks,
+            Self::InProcess(_) | Self::Process { .. } => Speaks::Auto,
+        }
+    }
+
+    pub(super) fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Network { url, .. } => Some(&url.0.url),
+            Self::InProcess(_) | Self::Process { .. } => None,
+        }
+    }
+
+    /// What opens lines to it, if it is not spoken to over HTTP.
+    pub(super) fn lines(&self) -> Option<Arc<dyn Lines>> {
+        match self {
+            Self::Process { lines: Some(lines), .. } => Some(lines.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn path(&self) -> Uri {
         match self {
             Self::Network { url, .. } => url.0.path.clone(),
-            Self::InProcess(_) => Uri::from_static("/mcp"),
+            Self::InProcess(_) | Self::Process { .. } => Uri::from_static("/mcp"),
         }
     }
 
     pub(super) fn authority(&self) -> HeaderValue {
         match self {
             Self::Network { url, .. } => url.0.authority.clone(),
-            Self::InProcess(_) => HeaderValue::from_static("localhost"),
+            Self::InProcess(_) | Self::Process { .. } => HeaderValue::from_static("localhost"),
         }
     }
 
@@ -112,6 +149,7 @@ impl Connector {
     pub(super) async fn open(&self) -> Result<SendRequest<Full<Bytes>>, UpstreamError> {
         match self {
             Self::InProcess(dial) => converse(dial()).await,
+            Self::Process { .. } => Err(UpstreamError::Unusable("it is a process, and not spoken to over HTTP")),
             Self::Network { url, dialer, reach, .. } => {
                 let url = &url.0.url;
                 let host = url.host().expect("an upstream address has a host");

@@ -4,13 +4,28 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use portcullis_base::Holder;
+use portcullis_base::{Digest, Holder};
 
 /// The headers that prove it, and whose they are. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Credential {
     headers: Arc<[(HeaderName, HeaderValue)]>,
     holder: Option<Holder>,
+    /// What it is one form of, if it is renewed from time to time.
+    of: Option<Arc<str>>,
+}
+
+/// What tells credentials apart that open different doors. Those of which one is the renewal of the other are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Mark {
+    holder: Option<Holder>,
+    what: Option<What>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum What {
+    Renewed(Arc<str>),
+    Fixed(Digest),
 }
 
 impl Credential {
@@ -25,13 +40,47 @@ impl Credential {
             value.set_sensitive(true);
             (name, value)
         });
-        Self { headers: sensitive.collect(), holder: Some(holder) }
+        Self { headers: sensitive.collect(), holder: Some(holder), of: None }
+    }
+
+    /// The same as one form of what is called `name`: whatever replaces it under that name is as good.
+    pub fn renewal_of(self, name: impl Into<Arc<str>>) -> Self {
+        Self { of: Some(name.into()), ..self }
+    }
+
+    /// What tells it apart from others.
+    // spec: BR-40: a session that one credential opened is never used with another.
+    pub(super) fn mark(&self) -> Mark {
+        let headers = || {
+            let parts = self.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+            let parts: Vec<u8> =
+                parts.flat_map(|part| [&(part.len() as u32).to_be_bytes()[..], part].concat()).collect();
+            Digest::of(&parts)
+        };
+        let what = match &self.of {
+            Some(name) => Some(What::Renewed(name.clone())),
+            None => (!self.headers.is_empty()).then(|| What::Fixed(headers())),
+        };
+        Mark { holder: self.holder.clone(), what }
     }
 
     /// Puts the headers into a request, in the place of any of the same name. spec: UP-89
     pub fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in &*self.headers {
             headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// The one thing that is shown, for a server that is shown no headers.
+    pub(super) fn alone(&self) -> Option<&HeaderValue> {
+        self.headers.first().map(|(_, value)| value)
+    }
+
+    /// The value of its only header, for an API that wants it elsewhere, and the rest of it without a header.
+    pub(super) fn taken_out(&self) -> Option<(HeaderValue, Self)> {
+        match &*self.headers {
+            [(_, value)] => Some((value.clone(), Self { headers: Arc::default(), ..self.clone() })),
+            _ => None,
         }
     }
 
@@ -49,7 +98,7 @@ impl Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Credential").field("headers", &names).field("holder", &self.holder).finish()
+        f.debug_struct("Credential").field("headers", &names).field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,9 @@
 //! What an upstream speaks: asked, not guessed (TR-120 to TR-126).
 //!
-//! Both questions are always put, `server/discover` and `initialize`, so that what is offered to clients is what was seen
-//! to work. An outage is not an answer: it leaves unknown what was unknown, and what was known as it was.
+//! Both questions are always put, `server/discover` and `initialize`, so that what is relied on is what was seen to work: the
+//! official SDKs name only revisions of their own era in the answer to the first. To a server that takes neither, HTTP+SSE is
+//! tried. An administrator who knows better has only that one asked. An outage
+//! is not an answer: it leaves unknown what was unknown, and what was known as it was.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -13,14 +15,33 @@ use portcullis_mcp::{
 };
 use tokio::time::timeout;
 
-use super::{Credential, Upstream, UpstreamError, ask::Said};
+use super::{
+    Credential, Upstream, UpstreamError,
+    ask::{Said, Way},
+    line::Whose,
+};
+use crate::config::Speaks;
 
 /// The whole discovery of one upstream.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same where a program is started for it, which may have to be fetched first.
+const STARTING: Duration = Duration::from_secs(90);
+
+/// How a server at a URL is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Streamable HTTP.
+    #[default]
+    Http,
+    /// HTTP+SSE, of 2024-11-05.
+    Sse,
+}
 
 /// What an upstream says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discovery {
+    /// How it is reached.
+    pub transport: Transport,
     /// The revisions it can be spoken to in, newest first.
     pub versions: Vec<Version>,
     /// Its own name, cut and cleaned.
@@ -48,6 +69,16 @@ pub enum DiscoverError {
     Version(String),
 }
 
+impl From<DiscoverError> for UpstreamError {
+    fn from(error: DiscoverError) -> Self {
+        match error {
+            DiscoverError::Upstream(error) => error,
+            DiscoverError::Unavailable(status) => Self::Failed(status),
+            DiscoverError::NotMcp(_) | DiscoverError::Version(_) => Self::Unusable("not an MCP server"),
+        }
+    }
+}
+
 impl Discovery {
     /// Whether any revision of `era` can be spoken.
     pub fn speaks(&self, era: Era) -> bool {
@@ -59,6 +90,8 @@ impl Discovery {
 enum Found {
     Speaks(Discovery),
     Not(String),
+    /// There is nothing that takes messages at this address.
+    Absent(String),
     /// The method does not exist, and is said not to exist in the way only a modern server says it.
     UnknownMethod,
     Foreign(String),
@@ -67,12 +100,27 @@ enum Found {
 impl Upstream {
     /// Asks it everything, tools included.
     pub async fn discover(self: &Arc<Self>, credential: &Credential) -> Result<Discovery, DiscoverError> {
-        timeout(PATIENCE, self.ask_both(credential)).await.unwrap_or(Err(DiscoverError::Upstream(UpstreamError::Late)))
+        let patience = if self.connector.lines().is_some() { STARTING } else { PATIENCE };
+        timeout(patience, self.ask_both(credential)).await.unwrap_or(Err(DiscoverError::Upstream(UpstreamError::Late)))
     }
 
     async fn ask_both(self: &Arc<Self>, credential: &Credential) -> Result<Discovery, DiscoverError> {
-        let modern = self.ask_modern(credential).await?;
-        let legacy = self.ask_legacy(credential).await?;
+        if self.is_answered_for() {
+            return match self.ask_modern(Way::Asked, credential).await? {
+                Found::Speaks(found) => Ok(found),
+                _ => Err(DiscoverError::NotMcp("whoever answers for it gives no answer".into())),
+            };
+        }
+        let skipped = || Found::Not("it was not asked".into());
+        let speaks = self.connector.speaks();
+        let asks = |one: Speaks| speaks == Speaks::Auto || speaks == one;
+        let modern =
+            if asks(Speaks::Stateless) { self.ask_modern(Way::Straight, credential).await? } else { skipped() };
+        let legacy = match speaks {
+            Speaks::Sse => Found::Absent("no stream of events that names an endpoint".into()),
+            _ if asks(Speaks::Sessions) => self.ask_legacy(credential).await?,
+            _ => skipped(),
+        };
         match (modern, legacy) {
             (Found::Speaks(mut modern), Found::Speaks(legacy)) => {
                 modern.versions.extend(legacy.versions);
@@ -84,14 +132,34 @@ impl Upstream {
             (Found::Speaks(found), _) | (_, Found::Speaks(found)) => Ok(found),
             // spec: TR-121: "if initialize then also gets 404 -32601, record the upstream as modern without discover"
             (_, Found::UnknownMethod) => Ok(Discovery { versions: vec![Version::V2026_07_28], ..Discovery::default() }),
+            // spec: TR-123: "If initialize fails with 400, 404 or 405 and no modern error body, try the 2024-11-05 transport"
+            (Found::Not(why), Found::Absent(absent)) if asks(Speaks::Sse) => match self.ask_stream(credential).await? {
+                Some(found) => Ok(found),
+                None if speaks == Speaks::Sse => Err(DiscoverError::NotMcp(absent)),
+                None => Err(DiscoverError::NotMcp(why)),
+            },
             // spec: TR-136
             (_, Found::Foreign(version)) | (Found::Foreign(version), _) => Err(DiscoverError::Version(version)),
-            (_, Found::Not(why)) => Err(DiscoverError::NotMcp(why)),
+            (Found::Not(why), _) if speaks == Speaks::Stateless => Err(DiscoverError::NotMcp(why)),
+            (_, Found::Not(why) | Found::Absent(why)) => Err(DiscoverError::NotMcp(why)),
         }
     }
 
-    async fn ask_modern(self: &Arc<Self>, credential: &Credential) -> Result<Found, DiscoverError> {
-        let said = self.ask_statelessly("server/discover", "", credential).await?;
+    /// Whether it opens a stream of events that names where messages go.
+    async fn ask_stream(self: &Arc<Self>, credential: &Credential) -> Result<Option<Discovery>, DiscoverError> {
+        let nobody = Whose { credential: credential.clone(), ..Whose::default() };
+        match self.stream(&nobody).await {
+            Ok(_) => {
+                let versions = vec![Version::V2024_11_05];
+                Ok(Some(Discovery { transport: Transport::Sse, versions, ..Discovery::default() }))
+            }
+            Err(UpstreamError::Unusable(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn ask_modern(self: &Arc<Self>, way: Way, credential: &Credential) -> Result<Found, DiscoverError> {
+        let said = self.ask_statelessly(way, "server/discover", "", credential).await?;
         available(&said)?;
         let Some(Message::Response(response)) = said.message() else { return Ok(Found::Not(said.describe())) };
         match response.outcome {
@@ -106,7 +174,7 @@ impl Upstream {
                 let info = scan::member(result, "_meta").and_then(|meta| scan::member(meta, message::META_SERVER_INFO));
                 found.identify(info.or_else(|| scan::member(result, "serverInfo")));
                 found.tools = match scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")) {
-                    Some(_) => self.list_tools(credential).await.ok().map(|tools| tools.len()),
+                    Some(_) => self.list_tools(way, credential).await.ok().map(|tools| tools.len()),
                     None => None,
                 };
                 Ok(Found::Speaks(found))
@@ -136,26 +204,31 @@ impl Upstream {
             r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{}}}"#,
             super::ask::CLIENT_INFO
         );
-        let said = self.ask("initialize", &params, &[], credential).await?;
+        let said = self.inquire("initialize", &params, &[], credential).await?;
         available(&said)?;
-        let Some(Message::Response(response)) = said.message() else { return Ok(Found::Not(said.describe())) };
+        let absent = matches!(said.status.as_u16(), 400 | 404 | 405);
+        let not = |why: String| if absent { Found::Absent(why) } else { Found::Not(why) };
+        let Some(Message::Response(response)) = said.message() else { return Ok(not(said.describe())) };
         let result = match response.outcome {
             Outcome::Result(result) => result,
             Outcome::Error { code: message::METHOD_NOT_FOUND, .. } if said.status == StatusCode::NOT_FOUND => {
                 return Ok(Found::UnknownMethod);
             }
-            Outcome::Error { message, .. } => return Ok(Found::Not(portcullis_base::printable(&message, 200))),
+            Outcome::Error { message, .. } => return Ok(not(portcullis_base::printable(&message, 200))),
         };
         let Some(stated) = scan::member(result, "protocolVersion").and_then(scan::string) else {
             return Ok(Found::Not("its answer to initialize names no version".into()));
         };
-        let negotiated = Version::parse(&stated).filter(|v| v.era() == Era::Legacy && Version::SERVED.contains(v));
+        let negotiated = Version::parse(&stated).filter(|version| version.era() == Era::Legacy);
         let Some(negotiated) = negotiated else {
             return Ok(Found::Foreign(portcullis_base::printable(&stated, 40)));
         };
         let older = |v: &&Version| v.era() == Era::Legacy && **v <= negotiated;
-        let mut found =
-            Discovery { versions: Version::SERVED.iter().filter(older).copied().collect(), ..Discovery::default() };
+        let mut versions: Vec<_> = Version::SERVED.iter().filter(older).copied().collect();
+        if versions.is_empty() {
+            versions.push(negotiated);
+        }
+        let mut found = Discovery { versions, ..Discovery::default() };
         found.identify(scan::member(result, "serverInfo"));
         let has_tools = scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")).is_some();
         found.tools = self.look_around(negotiated, said.session.as_ref(), has_tools, credential).await;
@@ -184,7 +257,7 @@ impl Upstream {
             let mut count = 0;
             let mut pages = Pages::default();
             loop {
-                let said = self.ask("tools/list", &pages.params(), &headers, credential).await.ok()?;
+                let said = self.inquire("tools/list", &pages.params(), &headers, credential).await.ok()?;
                 let Some(Message::Response(response)) = said.message() else { return None };
                 let Outcome::Result(result) = response.outcome else { return None };
                 let listing = tool::listing(result)?;
@@ -225,7 +298,7 @@ impl Pages {
         out
     }
 
-    fn params(&self) -> String {
+    pub(super) fn params(&self) -> String {
         format!("{{{}}}", self.members())
     }
 
@@ -260,11 +333,16 @@ fn modern_of(supported: &str) -> Result<Vec<Version>, Found> {
     if !versions.is_empty() {
         return Ok(versions);
     }
-    let legacy = names.iter().any(|name| Version::parse(name).is_some_and(|v| v.era() == Era::Legacy));
     match names.first() {
-        Some(name) if !legacy => Err(Found::Foreign(portcullis_base::printable(name, 40))),
+        Some(name) if !names_sessions(supported) => Err(Found::Foreign(portcullis_base::printable(name, 40))),
         _ => Err(Found::Not("it speaks older revisions only".into())),
     }
+}
+
+/// Whether a revision with sessions is in a raw list.
+fn names_sessions(supported: &str) -> bool {
+    let parsed = |name: &str| scan::string(name).and_then(|name| Version::parse(&name));
+    scan::elements(supported).filter_map(parsed).any(|version| version.era() == Era::Legacy)
 }
 
 // spec: TR-122: nothing is decided from 401, 403, 429, 5xx, a redirect, a network error or a timeout

@@ -1,9 +1,11 @@
-//! How one server is spoken to beyond where it is: certificates and headers that every request has.
+//! How one server is spoken to beyond where it is: certificates, headers that every request has, and in which words.
+
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
 use crate::{
-    config,
+    config::{self, Allow},
     outbound::{Certificates, CertificatesError},
 };
 
@@ -14,6 +16,12 @@ pub struct Egress {
     pub(super) certificates: Option<Certificates>,
     /// Headers that every request has.
     pub(super) headers: HeaderMap,
+    /// What it may ask of clients, and tell them.
+    pub(super) allow: Allow,
+    /// How it is spoken to, if that need not be found out.
+    pub(super) speaks: config::Speaks,
+    /// The document that describes it, if it is an API and no MCP server.
+    pub(super) openapi: Option<Arc<config::OpenApi>>,
 }
 
 /// Why an entry cannot be used.
@@ -38,7 +46,18 @@ impl Egress {
         }
         let certificates =
             if entry.tls == config::Tls::default() { None } else { Some(Certificates::read(&entry.tls)?) };
-        Ok(Self { certificates, headers })
+        let openapi = entry.place.openapi().map(|api| Arc::new(api.clone()));
+        Ok(Self { certificates, headers, speaks: entry.speaks, allow: entry.allow, openapi })
+    }
+
+    /// A plain way to a server that is known to be spoken to like this.
+    pub fn speaking(speaks: config::Speaks) -> Self {
+        Self { speaks, ..Self::default() }
+    }
+
+    /// The same, for a server that may ask this of clients.
+    pub fn allowing(self, allow: Allow) -> Self {
+        Self { allow, ..self }
     }
 
     /// Its authority, and what we show, if an administrator named some.

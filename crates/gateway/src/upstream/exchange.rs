@@ -25,7 +25,7 @@ impl Upstream {
     // spec: UP-42: one way out for every request, so none goes without, and none of what came in goes with it.
     pub async fn send(
         &self,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<Bytes>,
         credential: &Credential,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         credential.apply(request.headers_mut());
@@ -46,9 +46,10 @@ impl Upstream {
 
     /// A place among the exchanges that may be under way at one time. A stream that stays open until somebody has heard
     /// enough takes none: those who listen would keep out those who call.
-    async fn place(&self, request: &Request<Full<Bytes>>) -> Result<Option<Place>, UpstreamError> {
+    async fn place(&self, request: &Request<Bytes>) -> Result<Option<Place>, UpstreamError> {
         let listens = request.headers().get(lower(wire::METHOD)).is_some_and(|method| method == "subscriptions/listen");
-        if listens || request.method() == Method::GET {
+        let streams = request.headers().get(header::ACCEPT).is_some_and(|accepted| accepted == "text/event-stream");
+        if listens || request.method() == Method::GET && streams {
             return Ok(None);
         }
         let person = request.extensions().get::<For>().map(|For(person)| person);
@@ -56,8 +57,9 @@ impl Upstream {
         taken.map(Some).ok_or(UpstreamError::Busy)
     }
 
-    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, UpstreamError> {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<AnswerBody>, UpstreamError> {
         let repeatable = request.method() == Method::GET || request.extensions().get::<Repeatable>().is_some();
+        let mut request = request.map(Full::new);
         let mut copy = repeatable.then(|| request.clone());
         let mut only_fresh = false;
         loop {

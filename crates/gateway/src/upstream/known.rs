@@ -15,7 +15,11 @@ use portcullis_mcp::{Era, Message, Version, message::Outcome, tool};
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
-use super::{Credential, DiscoverError, Upstream, UpstreamError, discover::Pages};
+use super::{
+    Credential, DiscoverError, Upstream, UpstreamError,
+    ask::Way,
+    discover::{Pages, Transport},
+};
 
 /// How long an upstream that speaks one era only is taken to do so.
 const ONE_ERA: Duration = Duration::from_mins(5);
@@ -59,7 +63,9 @@ struct Asked {
 }
 
 struct Versions {
+    /// Over Streamable HTTP, newest first.
     served: Arc<[Version]>,
+    transport: Transport,
     since: Instant,
     until: Option<Instant>,
 }
@@ -88,7 +94,8 @@ impl Tools {
 }
 
 impl Upstream {
-    /// The revisions it speaks, newest first: from memory, or by asking with `credential`.
+    /// The revisions it speaks over Streamable HTTP, newest first: from memory, or by asking with `credential`. None of a
+    /// server that is reached over HTTP+SSE.
     pub async fn versions(self: &Arc<Self>, credential: &Credential) -> Result<Arc<[Version]>, DiscoverError> {
         if let Some(served) = self.known_versions() {
             return Ok(served);
@@ -118,15 +125,18 @@ impl Upstream {
         outcome
     }
 
-    /// The revisions it is known to speak, without asking.
+    /// The revisions it is known to speak over Streamable HTTP, without asking.
     pub fn known_versions(&self) -> Option<Arc<[Version]>> {
+        if self.is_answered_for() {
+            return Some([Version::V2026_07_28].into());
+        }
         self.known.versions.load().as_ref().map(|known| known.served.clone())
     }
 
     /// Takes what was known of it before this process began. It is asked anew before long.
     pub fn recall(&self, served: Arc<[Version]>) {
         let since = Instant::now();
-        let recalled = Arc::new(Versions { served, since, until: Some(since) });
+        let recalled = Arc::new(Versions { served, transport: Transport::Http, since, until: Some(since) });
         let none: Option<Arc<Versions>> = None;
         self.known.versions.compare_and_swap(&none, Some(recalled));
     }
@@ -135,8 +145,13 @@ impl Upstream {
     pub fn doubt(&self) {
         // Whoever provokes odd answers must not make us ask all the time.
         if let Some(known) = self.known.versions.load().as_ref().filter(|known| known.since.elapsed() > REST) {
-            self.keep(known.served.clone(), Some(Instant::now()));
+            self.keep(known.served.clone(), known.transport, Some(Instant::now()));
         }
+    }
+
+    /// How it is reached, as far as that is known.
+    pub(super) fn known_transport(&self) -> Option<Transport> {
+        self.known.versions.load().as_ref().map(|known| known.transport)
     }
 
     /// Whether its revisions are to be asked for anew; said to one caller only, who then calls [`Self::learn_again`].
@@ -152,8 +167,8 @@ impl Upstream {
         let learned = self.learn(credential).await;
         if let Err(error) = &learned {
             tracing::warn!(server.name = %self.name, %error, "upstream could not be asked again");
-            if let Some(served) = self.known_versions() {
-                self.keep(served, Some(Instant::now() + ONE_ERA));
+            if let Some(known) = self.known.versions.load().as_ref() {
+                self.keep(known.served.clone(), known.transport, Some(Instant::now() + ONE_ERA));
             }
         }
         self.known.refreshing.store(false, Ordering::Release);
@@ -163,14 +178,17 @@ impl Upstream {
     async fn learn(self: &Arc<Self>, credential: &Credential) -> Result<Arc<[Version]>, DiscoverError> {
         let found = self.discover(credential).await?;
         let both = found.speaks(Era::Modern) && found.speaks(Era::Legacy);
-        let served: Arc<[Version]> = found.versions.into();
-        tracing::info!(server.name = %self.name, versions = ?served, "upstream discovered");
-        self.keep(served.clone(), (!both).then(|| Instant::now() + ONE_ERA));
+        tracing::info!(server.name = %self.name, versions = ?found.versions, transport = ?found.transport, "upstream discovered");
+        let served: Arc<[Version]> = match found.transport {
+            Transport::Http => found.versions.into(),
+            Transport::Sse => Arc::default(),
+        };
+        self.keep(served.clone(), found.transport, (!both).then(|| Instant::now() + ONE_ERA));
         Ok(served)
     }
 
-    fn keep(&self, served: Arc<[Version]>, until: Option<Instant>) {
-        self.known.versions.store(Some(Arc::new(Versions { served, since: Instant::now(), until })));
+    fn keep(&self, served: Arc<[Version]>, transport: Transport, until: Option<Instant>) {
+        self.known.versions.store(Some(Arc::new(Versions { served, transport, since: Instant::now(), until })));
     }
 
     /// The header annotations of its tools, as `viewer` sees them.
@@ -185,13 +203,13 @@ impl Upstream {
             Ok(stale) => {
                 // One asks again, and the others go on with what they had.
                 let Ok(_listing) = self.known.listing.try_lock() else { return Ok(stale) };
-                let tools = Arc::new(self.list_tools(credential).await?);
+                let tools = Arc::new(self.list_tools(Way::Asked, credential).await?);
                 self.known.tools.insert(viewer.clone(), tools.clone());
                 return Ok(tools);
             }
             Err(listing) => listing,
         };
-        let tools = Arc::new(self.list_tools(credential).await?);
+        let tools = Arc::new(self.list_tools(Way::Asked, credential).await?);
         drop(listing.insert(tools.clone()));
         Ok(tools)
     }
@@ -201,11 +219,15 @@ impl Upstream {
         self.known.tools.remove(viewer);
     }
 
-    pub(super) async fn list_tools(self: &Arc<Self>, credential: &Credential) -> Result<Tools, UpstreamError> {
+    pub(super) async fn list_tools(
+        self: &Arc<Self>,
+        way: Way,
+        credential: &Credential,
+    ) -> Result<Tools, UpstreamError> {
         let (mut annotations, mut listed) = (HashMap::new(), 0);
         let mut pages = Pages::default();
         loop {
-            let said = self.ask_statelessly("tools/list", &pages.members(), credential).await?;
+            let said = self.ask_statelessly(way, "tools/list", &pages.members(), credential).await?;
             let Some(Message::Response(response)) = said.message() else {
                 return Err(UpstreamError::Unusable("no answer to tools/list"));
             };

@@ -3,6 +3,7 @@
 //! A request to an upstream is built here from nothing: no function of this module takes a client's headers, so no
 //! credential that came in can go out (SEC-3).
 
+mod adapter;
 mod ask;
 mod breaker;
 mod connect;
@@ -11,8 +12,15 @@ mod discover;
 mod egress;
 mod exchange;
 mod known;
+mod legacy;
+pub mod line;
+mod line_adapter;
+mod modern_line;
+mod openapi;
 mod places;
 mod pool;
+mod sse;
+pub mod stdio;
 
 use std::{
     collections::HashMap,
@@ -26,27 +34,45 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
-use http_body_util::Full;
 use portcullis_base::ServerName;
 use portcullis_oauth::upstream::challenge::Challenge;
+use tokio::time::timeout;
 
+pub use adapter::{Adapter, Answering, Conversation};
 pub use connect::{InProcess, UpstreamUrl, UpstreamUrlError};
 pub use credential::Credential;
-pub use discover::{DiscoverError, Discovery};
+pub use discover::{DiscoverError, Discovery, Transport};
 pub use egress::{Egress, EgressError};
 pub use exchange::Repeatable;
 pub use known::{Tools, Viewer};
+pub use legacy::{Counts, Reason};
+pub use line_adapter::LineAdapter;
 pub use places::For;
 pub use pool::AnswerBody;
 
-pub(crate) use ask::{answer_in, lower, whole};
+pub(crate) use ask::{CLIENT_INFO, Way, answer_in, lower, whole};
 
-use self::{breaker::Breaker, connect::Connector, known::Known, places::Places, pool::Pool};
-use crate::outbound::{DialError, Dialer, Reach, USER_AGENT};
+use self::{
+    breaker::Breaker,
+    connect::Connector,
+    known::Known,
+    legacy::Legacy,
+    places::Places,
+    pool::Pool,
+    stdio::{Host, Processes},
+};
+use crate::{
+    config::{Allow, Process},
+    outbound::{DialError, Dialer, Reach, USER_AGENT},
+};
 
 /// Idle connections kept to one upstream.
 const IDLE_CONNECTIONS: usize = 256;
+
+/// How long taking leave of all servers may take.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What an administrator said about a server's whereabouts.
 #[derive(Clone)]
@@ -62,6 +88,15 @@ pub enum Location {
     },
     /// In this process.
     InProcess(InProcess),
+    /// A program that is run here.
+    Command {
+        /// It and its arguments.
+        argv: Arc<[String]>,
+        /// What its processes may see and take.
+        process: Arc<Process>,
+        /// What it may ask of clients, and tell them.
+        allow: Allow,
+    },
 }
 
 /// Time limits of one exchange (TR-14).
@@ -75,6 +110,27 @@ pub struct Limits {
     pub total: Duration,
     /// Exchanges at one time.
     pub concurrent: u32,
+    /// What is kept open for clients of today.
+    pub bridging: Bridging,
+}
+
+/// Bounds of what is kept open at a server of the revisions with sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridging {
+    /// Sessions for one person.
+    pub sessions: usize,
+    /// How long a session is kept that nobody uses.
+    pub idle: Duration,
+    /// Calls of one person that wait for input.
+    pub parked: usize,
+    /// How long a call waits for input.
+    pub park: Duration,
+}
+
+impl Default for Bridging {
+    fn default() -> Self {
+        Self { sessions: 32, idle: Duration::from_mins(5), parked: 16, park: Duration::from_mins(10) }
+    }
 }
 
 impl Default for Limits {
@@ -84,6 +140,7 @@ impl Default for Limits {
             idle: Duration::from_mins(5),
             total: Duration::from_hours(1),
             concurrent: crate::config::Server::CONCURRENT,
+            bridging: Bridging::default(),
         }
     }
 }
@@ -126,6 +183,12 @@ pub enum UpstreamError {
         /// What it says that it wants.
         challenges: Vec<Challenge>,
     },
+    /// Its process or session could not be started; nothing was sent.
+    #[error("it could not be started: {0}")]
+    Start(Arc<str>),
+    /// The line to it ended before the answer came.
+    #[error("{0}")]
+    Ended(#[from] line::Ended),
 }
 
 impl UpstreamError {
@@ -141,6 +204,8 @@ impl UpstreamError {
             Self::Failed(_) => "the upstream says that it failed",
             Self::Unusable(why) => why,
             Self::Credentials { .. } => "the upstream does not accept the gateway's credentials",
+            Self::Start(_) => "the upstream could not be started",
+            Self::Ended(_) => "the upstream ended before it answered",
         }
     }
 
@@ -160,6 +225,8 @@ impl UpstreamError {
             Self::Failed(_) => format!("The server {name} failed."),
             Self::Unusable(_) => format!("The server {name} gave an answer that cannot be used."),
             Self::Credentials { .. } => format!("The server {name} does not accept the gateway's credentials."),
+            Self::Start(_) => format!("The server {name} could not be started."),
+            Self::Ended(_) => format!("The server {name} ended before it answered."),
         }
     }
 }
@@ -175,16 +242,36 @@ pub struct Upstream {
     breaker: Arc<Breaker>,
     places: Arc<Places>,
     known: Known,
+    adapter: Option<Arc<dyn Adapter>>,
+    document: Option<openapi::Document>,
+    legacy: Arc<Legacy>,
     ids: AtomicU64,
 }
 
 impl Upstream {
     /// An upstream, not yet contacted.
     pub fn new(name: ServerName, location: Location, dialer: &Dialer, limits: Limits) -> Self {
+        Self::hosted(name, location, dialer, limits, None)
+    }
+
+    /// The same, which `host` runs if it is a command.
+    pub fn hosted(
+        name: ServerName,
+        location: Location,
+        dialer: &Dialer,
+        limits: Limits,
+        host: Option<&Arc<Host>>,
+    ) -> Self {
         let mut headers = HeaderMap::with_capacity(16);
+        let mut allow = Allow::LOCAL;
         if let Location::Url { egress, .. } = &location {
             headers.extend(egress.headers.clone());
+            allow = egress.allow;
         }
+        let document = match &location {
+            Location::Url { egress, .. } => egress.openapi.clone().map(openapi::Document::new),
+            Location::InProcess(_) | Location::Command { .. } => None,
+        };
         let connector = match location {
             Location::Url { url, reach, egress } => {
                 let dialer = match &egress.certificates {
@@ -194,7 +281,16 @@ impl Upstream {
                 Connector::Network { url, dialer, reach, egress }
             }
             Location::InProcess(dial) => Connector::InProcess(dial),
+            Location::Command { argv, process, allow: named } => {
+                allow = named;
+                let lines = host.map(|host| Processes::new(name.clone(), argv.clone(), process.clone(), host));
+                Connector::Process { argv, process, allow, lines: lines.map(Arc::new) }
+            }
         };
+        let adapter = connector
+            .lines()
+            .map(|lines| -> Arc<dyn Adapter> { Arc::new(LineAdapter::new(name.clone(), lines, limits, allow)) });
+        let legacy = Legacy::new(name.clone(), limits, allow);
         headers.insert(header::HOST, connector.authority());
         headers.insert(header::USER_AGENT, USER_AGENT);
         // spec: T-61: the plain form; what comes encoded all the same is refused.
@@ -209,6 +305,9 @@ impl Upstream {
             pool: Arc::new(Pool::new(IDLE_CONNECTIONS)),
             limits,
             known: Known::default(),
+            adapter,
+            document,
+            legacy,
             ids: AtomicU64::new(1),
         }
     }
@@ -216,6 +315,16 @@ impl Upstream {
     /// Its configured name.
     pub fn name(&self) -> &ServerName {
         &self.name
+    }
+
+    /// What could not be carried between the eras.
+    pub fn counts(&self) -> &Arc<Counts> {
+        self.adapter.as_ref().and_then(|adapter| adapter.counts()).unwrap_or_else(|| self.legacy.counts())
+    }
+
+    /// Calls that wait for input of their people.
+    pub fn waiting(&self) -> usize {
+        self.legacy.waiting()
     }
 
     /// Its time limits.
@@ -230,8 +339,8 @@ impl Upstream {
     }
 
     /// A request to it with nothing in it but what every request has.
-    pub fn request(&self, method: Method, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
+    pub fn request(&self, method: Method, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.path.clone();
         *request.headers_mut() = self.headers.clone();
@@ -242,6 +351,7 @@ impl Upstream {
 /// All upstreams in use, kept across changes of the settings that do not touch them.
 pub struct Upstreams {
     dialer: Dialer,
+    host: Option<Arc<Host>>,
     open: ArcSwap<HashMap<ServerName, Arc<Upstream>>>,
     changing: Mutex<()>,
 }
@@ -249,7 +359,17 @@ pub struct Upstreams {
 impl Upstreams {
     /// No upstreams yet.
     pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, open: ArcSwap::default(), changing: Mutex::new(()) }
+        Self { dialer, host: None, open: ArcSwap::default(), changing: Mutex::new(()) }
+    }
+
+    /// The same, with a place where servers that are commands are run.
+    pub fn hosting(self, host: Arc<Host>) -> Self {
+        Self { host: Some(host), ..self }
+    }
+
+    /// Where servers that are commands are run.
+    pub fn host(&self) -> Option<&Arc<Host>> {
+        self.host.as_ref()
     }
 
     /// The upstream called `name`, made on first use and made anew when it moved.
@@ -265,23 +385,43 @@ impl Upstreams {
         {
             return upstream.clone();
         }
-        let upstream = Arc::new(Upstream::new(name.clone(), location.clone(), &self.dialer, limits));
+        let upstream =
+            Arc::new(Upstream::hosted(name.clone(), location.clone(), &self.dialer, limits, self.host.as_ref()));
         let mut open = HashMap::clone(&self.open.load());
         open.insert(name.clone(), upstream.clone());
         self.open.store(Arc::new(open));
         upstream
     }
 
-    /// Forgets every upstream that `keep` does not want.
-    pub fn retain(&self, keep: impl Fn(&ServerName) -> bool) {
+    /// What could not be carried to and from each of them.
+    pub fn counts(&self) -> Vec<(ServerName, Arc<Counts>)> {
+        self.open.load().iter().map(|(name, upstream)| (name.clone(), upstream.counts().clone())).collect()
+    }
+
+    /// Takes leave of all of them, not for long: no session of ours stays open there.
+    // spec: TR-135
+    pub async fn close(&self) {
+        let open = self.open.load_full();
+        drop(timeout(FAREWELL, join_all(open.values().map(|upstream| upstream.close()))).await);
+    }
+
+    /// Forgets every upstream that is not where `place` says, or nowhere. Calls that are under way there end as they would.
+    pub fn retain<'a>(&self, place: impl Fn(&ServerName) -> Option<(&'a Location, Limits)>) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut open = HashMap::clone(&self.open.load());
-        open.retain(|name, _| keep(name));
+        open.retain(|name, upstream| place(name).is_some_and(|(location, limits)| upstream.is_at(location, limits)));
         self.open.store(Arc::new(open));
     }
 }
 
 impl Upstream {
+    async fn close(&self) {
+        self.legacy.close().await;
+        if let Some(adapter) = &self.adapter {
+            adapter.close().await;
+        }
+    }
+
     fn is_at(&self, location: &Location, limits: Limits) -> bool {
         let same = match (&self.connector, location) {
             (
@@ -289,6 +429,10 @@ impl Upstream {
                 Location::Url { url: new, reach: allowed, egress: way },
             ) => url == new && reach == allowed && (Arc::ptr_eq(egress, way) || egress == way),
             (Connector::InProcess(dial), Location::InProcess(new)) => Arc::ptr_eq(dial, new),
+            (
+                Connector::Process { argv, process, allow, .. },
+                Location::Command { argv: program, process: new, allow: named },
+            ) => argv == program && process == new && allow == named,
             _ => false,
         };
         same && self.limits == limits

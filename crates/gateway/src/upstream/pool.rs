@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use tokio::sync::mpsc;
 
 use super::places::Place;
 
@@ -67,10 +68,20 @@ impl Pool {
 
 /// The body of an upstream's answer. Its connection goes back to the pool when it has ended.
 pub struct AnswerBody {
-    body: Incoming,
+    source: Source,
     lease: Option<Lease>,
     /// Kept until the answer has ended.
     place: Option<Box<Place>>,
+}
+
+/// Where a body comes from.
+enum Source {
+    /// The network.
+    Network(Incoming),
+    /// Memory.
+    Whole(Full<Bytes>),
+    /// Somebody in this process, piece by piece; they see from their end of the channel whether anybody still listens.
+    Told(mpsc::Receiver<Bytes>),
 }
 
 struct Lease {
@@ -81,17 +92,33 @@ struct Lease {
 
 impl AnswerBody {
     pub(super) fn new(body: Incoming, headers: &HeaderMap, pool: Arc<Pool>, sender: Sender) -> Self {
-        Self { body, lease: Some(Lease { pool, sender, keep: keep(headers) }), place: None }
+        let lease = Some(Lease { pool, sender, keep: keep(headers) });
+        Self { source: Source::Network(body), lease, place: None }
+    }
+
+    /// A body that is known.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { source: Source::Whole(Full::new(bytes.into())), lease: None, place: None }
+    }
+
+    /// A body that is told piece by piece. The channel's other end sees it closed when nobody listens any more.
+    pub fn told(pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self { source: Source::Told(pieces), lease: None, place: None }
     }
 
     /// The length the upstream announced.
     pub fn announced(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.size_hint().exact()
     }
 
     /// Keeps a place among the exchanges under way until this answer has ended.
     pub(super) fn holds(&mut self, place: Option<Place>) {
         self.place = place.map(Box::new);
+    }
+
+    /// Lets others have its place among the exchanges under way: it goes on when somebody has made up their mind.
+    pub(super) fn gives_up_its_place(&mut self) {
+        self.place = None;
     }
 
     fn ended(&mut self) {
@@ -114,28 +141,42 @@ impl Body for AnswerBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = match &mut self.source {
+            Source::Network(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(io::Error::other)),
+            Source::Whole(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
+            }
+            Source::Told(pieces) => ready!(pieces.poll_recv(cx)).map(|piece| Ok(Frame::data(piece))),
+        };
         match &frame {
             None => self.ended(),
             Some(Err(_)) => (self.lease, self.place) = (None, None),
-            Some(Ok(_)) if self.body.is_end_stream() => self.ended(),
+            Some(Ok(_)) if self.is_end_stream() => self.ended(),
             Some(Ok(_)) => {}
         }
-        Poll::Ready(frame.map(|f| f.map_err(io::Error::other)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.source {
+            Source::Network(body) => body.is_end_stream(),
+            Source::Whole(body) => body.is_end_stream(),
+            Source::Told(pieces) => pieces.is_closed() && pieces.is_empty(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.source {
+            Source::Network(body) => body.size_hint(),
+            Source::Whole(body) => body.size_hint(),
+            Source::Told(_) => SizeHint::default(),
+        }
     }
 }
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        if self.body.is_end_stream() {
+        if self.is_end_stream() {
             self.ended();
         }
     }
