@@ -42,9 +42,13 @@ pub enum Purpose {
     Connect,
     /// Credentials for servers; whose they are is spelled out in the vault.
     Vault,
+    /// Where a list of several servers goes on.
+    Cursor,
+    /// Ids of tasks at servers.
+    Task,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 10] = [
+const PURPOSES: [(Purpose, &[u8]); 12] = [
     (Purpose::McpSession, b"mcp session"),
     (Purpose::RequestState, b"request state"),
     (Purpose::Consent, b"consent"),
@@ -55,6 +59,8 @@ const PURPOSES: [(Purpose, &[u8]); 10] = [
     (Purpose::StepUp, b"step-up"),
     (Purpose::Connect, b"connect"),
     (Purpose::Vault, b"vault"),
+    (Purpose::Cursor, b"cursor"),
+    (Purpose::Task, b"task"),
 ];
 
 /// The first byte of a sealed value that carries the number of its key.

@@ -11,7 +11,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use portcullis_mcp::ProtocolError;
 
-use super::{document::Document, relay::Relay};
+use super::{bridged::Reader, document::Document, relay::Relay};
 
 /// The body of an answer: whole, or passed on as it comes.
 pub enum Answer {
@@ -21,6 +21,8 @@ pub enum Answer {
     Document(Box<Document>),
     /// Server-sent events.
     Events(Box<Relay>),
+    /// Events of a session that is bridged.
+    Bridged(Box<Reader>),
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -55,7 +57,12 @@ pub(super) fn json(status: StatusCode, body: Answer) -> Response<Answer> {
 /// A stream of events.
 // spec: TR-9: "Send X-Accel-Buffering: no"
 pub(super) fn events(relay: Relay) -> Response<Answer> {
-    let mut response = Response::new(Answer::Events(Box::new(relay)));
+    stream(Answer::Events(Box::new(relay)))
+}
+
+/// A body of events.
+pub(super) fn stream(body: Answer) -> Response<Answer> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.reserve(8);
     headers.insert(header::CONTENT_TYPE, EVENTS);
@@ -80,6 +87,7 @@ impl Body for Answer {
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Document(document) => document.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
             Self::Events(relay) => relay.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
+            Self::Bridged(reader) => reader.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
         }
     }
 
@@ -90,7 +98,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Document(_) | Self::Events(_) => SizeHint::default(),
+            Self::Document(_) | Self::Events(_) | Self::Bridged(_) => SizeHint::default(),
         }
     }
 }

@@ -22,7 +22,16 @@ use portcullis_oauth::{
 };
 use portcullis_policy::{Facts, Permit, Reason, Shadow, decide_call};
 
-use super::{crowd::Crowd, parts::Parts, prove::Resource, record::Record, refusal::Refusal, renewal, session::Hears};
+use super::{
+    crowd::{Crowd, Seat},
+    parts::Parts,
+    prove::Resource,
+    record::Record,
+    refusal::Refusal,
+    renewal,
+    session::Hears,
+    turn::Visit,
+};
 use crate::{
     caller::Caller,
     snapshot::{Server, Snapshot},
@@ -68,6 +77,8 @@ pub(super) struct Scene<'a> {
     pub crowd: &'a Arc<Crowd>,
     pub snapshot: &'a Snapshot,
     pub caller: &'a Caller,
+    /// The endpoint where it is wanted.
+    pub endpoint: &'a ServerName,
     pub server: &'a Server,
     pub address: Option<IpAddr>,
 }
@@ -88,19 +99,34 @@ fn needed(effect: Effect) -> &'static Scopes {
     }
 }
 
-/// Decides and writes it down.
-// spec: T-54: the one place where it is decided, whatever the route, the era or the method.
-pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit, Record), Refusal> {
-    let Scene { parts, calls, crowd, snapshot, caller, server, address } = scene;
+/// Who is at which endpoint.
+struct Door<'a> {
+    parts: &'a Parts,
+    crowd: &'a Arc<Crowd>,
+    caller: &'a Caller,
+    endpoint: &'a ServerName,
+    address: Option<IpAddr>,
+}
+
+/// Somebody whose token is good for what they want, with their place.
+struct Admitted {
+    actor: Actor,
+    target: Target,
+    seat: Seat,
+}
+
+/// What is asked of everybody, whatever the rules of a server say: the scope, and a place.
+async fn admitted(door: &Door<'_>, name: &ServerName, deed: &Deed<'_>) -> Result<Admitted, Refusal> {
+    let Door { parts, crowd, caller, endpoint, address } = *door;
     let now = parts.clock.now();
     let actor = Actor {
         person: Some(caller.person.clone()),
         name: Some(caller.name.clone()),
         client: Some(caller.client.clone()),
-        address: *address,
+        address,
     };
     let target = Target {
-        server: Some(server.name.clone()),
+        server: Some(name.clone()),
         method: Some(deed.method.clone()),
         name: target_name(&deed.target).map(|name| Cow::Owned(name.to_owned())),
     };
@@ -115,7 +141,7 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
             .text("needed", needed.to_string())
             .text("granted", caller.scopes.to_string());
         write(parts, event).await;
-        let resource = Resource { public_url: &parts.settings.public_url, name: &server.name };
+        let resource = Resource { public_url: &parts.settings.public_url, name: endpoint };
         return Err(resource.deny(Denied::InsufficientScope, needed));
     }
     // spec: T-62: one person's calls do not take the place of everybody's.
@@ -124,6 +150,24 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
         let message = "Too many calls of this person are in flight; wait for some to end.";
         return Err(ProtocolError::internal(429, message).with_id(deed.id).into());
     };
+    Ok(Admitted { actor, target, seat })
+}
+
+/// Lets in something that is done at the endpoint itself and at no server behind it.
+pub(super) async fn admit(visit: &Visit<'_>, deed: &Deed<'_>) -> Result<Record, Refusal> {
+    let Visit { parts, crowd, caller, endpoint, address, .. } = *visit;
+    let Admitted { actor, target, seat } =
+        admitted(&Door { parts, crowd, caller, endpoint, address }, endpoint, deed).await?;
+    Ok(Record::open(parts, None, actor, target, deed.raw.len(), seat))
+}
+
+/// Decides and writes it down.
+// spec: T-54: the one place where it is decided, whatever the route, the era or the method.
+pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit, Record), Refusal> {
+    let Scene { parts, calls, crowd, snapshot, caller, endpoint, server, address } = scene;
+    let now = parts.clock.now();
+    let door = Door { parts, crowd, caller, endpoint, address: *address };
+    let Admitted { actor, target, seat } = admitted(&door, &server.name, deed).await?;
     let facts = Facts {
         person: &caller.person,
         name: &caller.name,
@@ -138,7 +182,11 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
         authenticated_at: caller.sign_in.as_ref().map(|sign_in| sign_in.at),
         acr: caller.sign_in.as_ref().and_then(|sign_in| sign_in.acr.as_deref()),
     };
-    let event = Event::new(Kind::CallDecided, now).by(actor.clone()).on(target.clone());
+    let mut event = Event::new(Kind::CallDecided, now).by(actor.clone()).on(target.clone());
+    if **endpoint != server.name {
+        // spec: T-105: the record is of the inner call, and says by which way it came.
+        event = event.text("through", endpoint.to_string());
+    }
     let kept = deed.arguments.and_then(|arguments| keep(parts.settings.arguments, arguments));
     match decide_call(&snapshot.bundle, &server.access, &facts, deed.raw) {
         Ok(permit) => {

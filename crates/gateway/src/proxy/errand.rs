@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use portcullis_base::Holder;
 use portcullis_mcp::ProtocolError;
 use portcullis_policy::Permit;
@@ -12,7 +12,7 @@ use super::turn::Turn;
 use crate::{
     config::ToolList,
     connections::{Lack, Presented},
-    upstream::{AnswerBody, Credential, Tools, UpstreamError, Viewer},
+    upstream::{AnswerBody, Credential, Tools, UpstreamError, Viewer, Way},
 };
 
 /// A permitted call under way: the only thing that sends messages of clients. It is sent once more only where the
@@ -65,16 +65,40 @@ impl<'t> Errand<'t> {
         Ok(())
     }
 
-    /// Sends what `build` makes.
-    // spec: UP-45: "refresh once and retry once", UP-46
+    /// The same, and finds out what the upstream speaks: whoever cannot be asked that cannot be asked anything.
+    pub(super) async fn prepare(&mut self) -> Result<(), Setback> {
+        self.equip().await?;
+        // Hardly ever waited for, and large.
+        Box::pin(self.turn.spoken()).await?;
+        Ok(())
+    }
+
+    /// Sends what `build` makes to the server itself.
     pub(super) async fn send(
         &mut self,
-        build: impl Fn() -> Result<Request<Full<bytes::Bytes>>, UpstreamError>,
+        build: impl Fn() -> Result<Request<Bytes>, UpstreamError>,
     ) -> Result<Response<AnswerBody>, Setback> {
-        match self.turn.upstream.send(build()?, &self.presented.credential).await {
+        self.put(Way::Straight, build).await
+    }
+
+    /// Puts what `build` makes, a request of 2026-07-28, to the server or to whoever answers for it.
+    pub(super) async fn ask(
+        &mut self,
+        build: impl Fn() -> Result<Request<Bytes>, UpstreamError>,
+    ) -> Result<Response<AnswerBody>, Setback> {
+        self.put(Way::Asked, build).await
+    }
+
+    // spec: UP-45: "refresh once and retry once", UP-46
+    async fn put(
+        &mut self,
+        way: Way,
+        build: impl Fn() -> Result<Request<Bytes>, UpstreamError>,
+    ) -> Result<Response<AnswerBody>, Setback> {
+        match self.turn.upstream.put(way, build()?, &self.presented.credential).await {
             Err(error) => {
                 self.equip_again(error).await?;
-                match self.turn.upstream.send(build()?, &self.presented.credential).await {
+                match self.turn.upstream.put(way, build()?, &self.presented.credential).await {
                     Err(error) => Err(self.equip_again(error).await.err().unwrap_or_else(refused_twice)),
                     Ok(response) => Ok(response),
                 }
@@ -121,7 +145,7 @@ impl<'t> Errand<'t> {
     /// After a refusal: something else to show.
     async fn equip_again(&mut self, error: UpstreamError) -> Result<(), Setback> {
         let UpstreamError::Credentials { status, challenges } = error else { return Err(error.into()) };
-        let Turn { parts, server, .. } = self.turn;
+        let (parts, server) = (self.turn.parts, self.turn.server);
         let whom = self.turn.whom();
         self.presented = parts.connections.refused(server, &whom, &self.presented, status, &challenges).await?;
         Ok(())

@@ -18,7 +18,7 @@ use super::{
     record::Record,
     refusal::Refusal,
     relay::Source,
-    session::{Hears, Late, Session, Terms},
+    session::{Bridge, Hears, Late, Session, Terms},
     sieve::{Sieve, Whose},
     speech::{Modern, Speech, Words},
     state::Sealer,
@@ -73,7 +73,7 @@ impl Turn<'_> {
     /// A raw result of ours, of which the caller sees what they may.
     fn answered_here(&self, result: &str, wanting: &Wanting<'_>, mut record: Record) -> Response<Answer> {
         let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, wanting.id.to_json());
-        let sieve = self.list_sieve(wanting.method).of_answer(Whose::Callers, None);
+        let sieve = self.list_sieve(wanting.method, wanting.era).of_answer(Whose::Callers, None);
         let bytes = Sieve::apply(sieve.as_ref(), message.into());
         record.sent(bytes.len());
         record.end(Outcome::Success, Some("answered without its upstream"));
@@ -90,7 +90,8 @@ impl Turn<'_> {
         lack: &Lack,
         mut record: Record,
     ) -> Result<Response<Answer>, Refusal> {
-        let terms = Terms { version, hears: hears(call, version), late: Some(Late::of(call.params)) };
+        let terms =
+            Terms { version, hears: hears(call, version), late: Some(Late::of(call.params)), bridge: Bridge::Passed };
         let session = Session::open(self.parts, self.caller, &self.server.name, None, terms);
         let session = session.ok().and_then(|id| HeaderValue::try_from(id).ok());
         let Some(session) = session else {
@@ -112,9 +113,7 @@ impl Turn<'_> {
     }
 
     fn discovered(&self, lack: &Lack) -> Value {
-        let known = self.upstream.known_versions();
-        let versions = known.as_deref().unwrap_or(Version::SERVED);
-        let versions: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
+        let versions: Vec<_> = Version::SERVED.iter().map(|version| version.as_str()).collect();
         json!({
             "resultType": "complete",
             "supportedVersions": versions,
@@ -164,7 +163,7 @@ impl Turn<'_> {
             progress: None,
             logs: false,
             listens: true,
-            sealer: None,
+            rendering: None,
             failure: String::new(),
         };
         let tell = Tell::Listener {

@@ -56,6 +56,11 @@ impl<'h> Inbound<'h> {
         Self { headers, token }
     }
 
+    /// The headers themselves.
+    pub(super) fn headers(&self) -> &'h HeaderMap {
+        self.headers
+    }
+
     /// Adds the headers called `names` to `out`, which keeps what it has.
     pub(super) fn pass(&self, names: &[HeaderName], out: &mut HeaderMap) {
         for name in names {

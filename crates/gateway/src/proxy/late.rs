@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 
 use super::{
+    abilities,
     errand::{Errand, Setback},
     opening::negotiated,
     session::{Late, Session},
@@ -135,6 +136,7 @@ impl Turn<'_> {
         }
         let id = self.upstream.next_id().to_string();
         let (version, Late { capabilities, client }) = (session.version, late);
+        let capabilities = abilities::declared(capabilities, self.server.allow, &[]);
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{client}}}}}"#
         );

@@ -5,36 +5,40 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method as HttpMethod, Response, StatusCode};
-use portcullis_audit::Outcome;
+use portcullis_audit::Outcome as End;
 use portcullis_mcp::{
     Era, Headers, Id, Message, Method, ProtocolError, Version,
+    dialect::{Abilities, without_files},
     headers::{self as wire, Field},
-    message::Call,
+    message::{Call, Outcome},
     method::Effect,
+    scan,
 };
 use portcullis_policy::Target;
 
 use super::{
     answer::{self, Answer},
-    cancel::Cancel,
+    aside::Aside,
     decide::Deed,
     errand::{Errand, Setback},
     here::Wanting,
     late::Joined,
+    questions::Questions,
     record::Record,
     refusal::Refusal,
     restore::Restorer,
-    session::{Hears, Session},
+    rewrite::rewrite,
+    session::{Bridge, Hears, Session},
     sieve::Sieve,
     speech::{Legacy, Speech, Words},
-    turn::{Form, Turn, deed, form},
+    turn::{Form, Place, Turn, Visit, deed, form},
 };
 use crate::{
     connections::Lack,
     upstream::{AnswerBody, Repeatable, UpstreamError, answer_in},
 };
 
-impl Turn<'_> {
+impl Visit<'_> {
     /// Serves a message within a session.
     pub(super) async fn within(
         &self,
@@ -46,26 +50,90 @@ impl Turn<'_> {
         // spec: T-69, TR-87: what was negotiated stays, whatever else a header claims; so no claim changes a check.
         if let Some(claimed) = header.filter(|header| *header != session.version) {
             tracing::info!(
-                server.name = %self.server.name,
+                server.name = %self.endpoint,
                 session.version = session.version.as_str(),
                 claimed.version = claimed.as_str(),
                 "a request names another revision than its session"
             );
         }
+        match self.passed(&session).await {
+            Some(turn) => turn.within_passed(&session, message).await,
+            None => Box::pin(self.within_bridged(&session, message)).await,
+        }
+    }
+
+    /// A DELETE: the client is done with its session.
+    // spec: TR-85
+    pub(super) async fn close(&self, headers: &Headers<'_>) -> Result<Response<Answer>, Refusal> {
+        let session = self.session_of_request(headers)?;
+        match self.passed(&session).await {
+            Some(turn) => turn.close(&session).await,
+            None => Box::pin(self.close_bridged(&session)).await,
+        }
+    }
+
+    /// A GET: the stream of what the upstream says unasked, or the rest of a stream that broke.
+    // spec: TR-88
+    pub(super) async fn listen(&self, headers: &Headers<'_>) -> Result<Response<Answer>, Refusal> {
+        let session = self.session_of_request(headers)?;
+        match self.passed(&session).await {
+            Some(turn) => turn.listen(&session, headers).await,
+            None => Box::pin(self.listen_bridged(&session, headers)).await,
+        }
+    }
+
+    // spec: TR-83, TR-84: absent 400, unknown 404
+    pub(super) fn session_of_request(&self, headers: &Headers<'_>) -> Result<Session, Refusal> {
+        match headers.session {
+            Field::One(presented) if !presented.is_empty() => self.resume(presented),
+            _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
+        }
+    }
+
+    fn resume(&self, presented: &[u8]) -> Result<Session, Refusal> {
+        Session::resume(self.parts, self.caller, self.endpoint, presented).ok_or_else(Refusal::no_session)
+    }
+
+    /// The way of a session whose requests are passed on as they are; `None` if they are put to whatever is at the endpoint
+    /// in the words of 2026-07-28.
+    ///
+    /// A session that was opened before anybody could ask the server is one of the latter as soon as the server turns out
+    /// not to speak its revision.
+    async fn passed(&self, session: &Session) -> Option<Turn<'_>> {
+        let Place::Server(server) = self.place else { return None };
+        let turn = self.turn(server);
+        let bridged = match (session.bridge, &session.late) {
+            (Bridge::Bridged, _) => true,
+            (Bridge::Passed, None) => false,
+            (Bridge::Passed, Some(_)) => turn.spoken().await.is_ok_and(|spoken| !spoken.contains(&session.version)),
+        };
+        (!bridged).then_some(turn)
+    }
+}
+
+impl Turn<'_> {
+    async fn within_passed(&self, session: &Session, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
         match message {
-            Message::Request(call) => self.session_request(&session, call).await,
+            Message::Request(call) => self.session_request(session, call).await,
             Message::Notification(call) => {
                 match wire::admit(call, session.version)? {
                     // spec: TR-133: a session of ours was told already, when the upstream's was opened.
                     Some(Method::Initialized) if session.late.is_some() => Ok(answer::empty(StatusCode::ACCEPTED)),
-                    Some(method) => self.one_way(&session, &deed(call, method)).await,
+                    Some(method) => self.one_way(session, &deed(call, method)).await,
                     // A notification that the revision does not define is accepted and goes nowhere.
                     None => Ok(answer::empty(StatusCode::ACCEPTED)),
                 }
             }
             Message::Response(response) => {
-                let deed = Deed { raw: response.raw.as_bytes(), ..bare("response") };
-                self.one_way(&session, &deed).await
+                // spec: BR-75: what it answers to is not known here, and roots are told by their form.
+                let elsewhere = match response.outcome {
+                    Outcome::Result(result) if !self.server.allow.files && scan::member(result, "roots").is_some() => {
+                        rewrite(response.raw, &mut [(result, &without_files(result))])
+                    }
+                    _ => None,
+                };
+                let raw = elsewhere.as_deref().unwrap_or(response.raw.as_bytes());
+                self.one_way(session, &Deed { raw, ..bare("response") }).await
             }
         }
     }
@@ -76,6 +144,7 @@ impl Turn<'_> {
         let (Some(method), Some(id)) = (method, call.id) else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
         let (permit, mut record) = self.decide(&Deed { hears: session.hears, ..deed(call, method) }).await?;
         let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let busy = self.local.busy.enter(&session.id);
         let (response, joined) = match self.exchanged(session, call, method, &mut errand).await {
             Ok(Some(exchanged)) => exchanged,
             Ok(None) => return Ok(self.nothing(&wanting(session, call, method, id), record)),
@@ -85,17 +154,17 @@ impl Turn<'_> {
                 if let Setback::Upstream(UpstreamError::Late) = &setback
                     && let Some(joined) = self.open_side(session)
                 {
-                    self.cancel(&joined, &errand, id).tell();
+                    self.aside(&joined, &errand).cancel(id.to_json());
                 }
                 return Err(self.set_back(setback, call.id, &mut record));
             }
         };
-        let sieve = self.sieve(method, call.params, &errand);
+        let sieve = self.sieve((method, Era::Legacy), call.params, &errand);
         let (head, body) = response.into_parts();
         match form(&head.headers) {
             // spec: TR-84: the upstream has lost its session, and so this one is lost.
             _ if head.status == StatusCode::NOT_FOUND => {
-                record.end(Outcome::Failure, Some("the upstream's session has ended"));
+                record.end(End::Failure, Some("the upstream's session has ended"));
                 Err(Refusal::no_session())
             }
             Form::Json => {
@@ -103,15 +172,15 @@ impl Turn<'_> {
                 self.document(head.status, body, restorer, sieve, id, record).await
             }
             Form::Events if head.status == StatusCode::OK && self.accepts.events => {
-                let cancel = self.cancel(&joined, &errand, id);
-                let speech = Legacy { awaited: Some(id.to_owned()), cancel: Some(cancel), ..self.speech(session) };
+                let aside = Some(self.aside(&joined, &errand));
+                let speech = Legacy { awaited: Some(id.to_owned()), aside, busy, ..self.speech(session) };
                 Ok(self.events(body, Speech::new(Words::Legacy(speech), sieve), record))
             }
             Form::Events if head.status == StatusCode::OK && self.accepts.json => {
                 self.gathered(body, sieve, id, record).await
             }
             Form::Events => {
-                record.end(Outcome::Failure, Some("the client reads no streams"));
+                record.end(End::Failure, Some("the client reads no streams"));
                 Err(Refusal::status(StatusCode::NOT_ACCEPTABLE))
             }
             Form::Nothing => Err(self.failed(&useless(head.status), call.id, &mut record)),
@@ -172,11 +241,11 @@ impl Turn<'_> {
         Ok(Some((errand.send(|| built(&joined)).await?, joined)))
     }
 
-    /// How the upstream is told that the call `id` is given up.
-    fn cancel(&self, joined: &Joined<'_>, errand: &Errand<'_>, id: Id<'_>) -> Cancel {
+    /// How the upstream of a session is told what the gateway itself has to say.
+    pub(super) fn aside(&self, joined: &Joined<'_>, errand: &Errand<'_>) -> Aside {
         let mut headers = HeaderMap::new();
         joined.write(&mut headers);
-        Cancel::new(self.upstream.clone(), headers, errand.credential().clone(), id.to_json())
+        Aside::new(self.upstream.clone(), headers, errand.credential().clone())
     }
 
     /// Something that is over, without an answer that is the client's.
@@ -184,14 +253,14 @@ impl Turn<'_> {
         let text = match setback {
             Setback::Upstream(error) => return self.failed(&error, id, record),
             Setback::NoSession => {
-                record.end(Outcome::Failure, Some("the upstream opens no session"));
+                record.end(End::Failure, Some("the upstream opens no session"));
                 return Refusal::no_session();
             }
             Setback::Wrong(error) => return error.into(),
             Setback::Lack(Lack::Refused(text) | Lack::Unavailable(text)) => text,
             Setback::Lack(Lack::Connect(_)) | Setback::Declined => "The caller has not connected.".to_owned(),
         };
-        record.end(Outcome::Failure, Some("there is nothing to show the upstream for the caller"));
+        record.end(End::Failure, Some("there is nothing to show the upstream for the caller"));
         ProtocolError::internal(if id.is_some() { 200 } else { 502 }, text).with_id(id).into()
     }
 
@@ -225,16 +294,14 @@ impl Turn<'_> {
         }
     }
 
-    /// A DELETE: the client is done with its session.
-    // spec: TR-85
-    pub(super) async fn close(&self, headers: &Headers<'_>) -> Result<Response<Answer>, Refusal> {
-        let session = self.session_of_request(headers)?;
+    /// Ends the upstream's session with its client's.
+    async fn close(&self, session: &Session) -> Result<Response<Answer>, Refusal> {
         let (permit, mut record) = self.decide(&Deed { ends: true, ..bare("DELETE") }).await?;
         self.parts.ended.end_session(session.id.clone(), session.until());
         (self.parts.session_closed)(session.id.clone(), session.until());
         self.local.elicited.take(&session.id);
-        let Some(joined) = self.open_side(&session) else {
-            record.end(Outcome::Success, None);
+        let Some(joined) = self.open_side(session) else {
+            record.end(End::Success, None);
             return Ok(answer::empty(StatusCode::NO_CONTENT));
         };
         self.local.late.forget(&session.id);
@@ -250,31 +317,22 @@ impl Turn<'_> {
         };
         // Whether the upstream knows how to end sessions or not: this one is over.
         let outcome = if closed.await.is_ok() {
-            Outcome::Success
+            End::Success
         } else {
             tracing::info!(server.name = %self.server.name, "the upstream's session could not be ended");
-            Outcome::Failure
+            End::Failure
         };
         record.end(outcome, None);
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
 
-    // spec: TR-83, TR-84: absent 400, unknown 404
-    pub(super) fn session_of_request(&self, headers: &Headers<'_>) -> Result<Session, Refusal> {
-        match headers.session {
-            Field::One(presented) if !presented.is_empty() => self.resume(presented),
-            _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
-        }
-    }
-
-    fn resume(&self, presented: &[u8]) -> Result<Session, Refusal> {
-        Session::resume(self.parts, self.caller, &self.server.name, presented).ok_or_else(Refusal::no_session)
-    }
-
     pub(super) fn speech(&self, session: &Session) -> Legacy {
         Legacy {
             awaited: None,
-            cancel: None,
+            aside: None,
+            busy: None,
+            others: Some((self.local.busy.clone(), session.id.clone())),
+            questions: Questions::new(self.server.name.clone(), self.server.allow, Abilities::everything()),
             resumes: false,
             mark: session.mark(self.parts),
             resumable: false,

@@ -11,6 +11,7 @@ use tokio::sync::broadcast::Receiver;
 
 use super::{
     answer::{self, Answer},
+    aside::Aside,
     decide::Deed,
     errand::{Errand, Setback},
     legacy::{bare, useless},
@@ -27,10 +28,8 @@ use crate::{connections::Appeared, upstream::AnswerBody};
 type News = Receiver<Appeared>;
 
 impl Turn<'_> {
-    /// A GET: the stream of what the upstream says unasked, or the rest of a stream that broke.
-    // spec: TR-88
-    pub(super) async fn listen(&self, headers: &Headers<'_>) -> Result<Response<Answer>, Refusal> {
-        let session = self.session_of_request(headers)?;
+    /// The stream of what the upstream says unasked, or the rest of a stream that broke.
+    pub(super) async fn listen(&self, session: &Session, headers: &Headers<'_>) -> Result<Response<Answer>, Refusal> {
         if !self.accepts.events {
             return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
         }
@@ -46,22 +45,22 @@ impl Turn<'_> {
         // Listened for before anything is asked, so that no appearance falls between the two.
         let news = self.parts.connections.watch();
         let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
-        let response = match self.listened(&session, last.as_ref(), &mut errand).await {
-            Ok(response) => response,
-            Err(Setback::Lack(_)) => return Ok(self.waits_here(&session, news, Lists::Ours, record)),
+        let (response, aside) = match self.listened(session, last.as_ref(), &mut errand).await {
+            Ok(listened) => listened,
+            Err(Setback::Lack(_)) => return Ok(self.waits_here(session, news, Lists::Ours, record)),
             Err(setback) => return Err(self.set_back(setback, None, &mut record)),
         };
         let (head, body) = response.into_parts();
         match (head.status, form(&head.headers)) {
             (StatusCode::OK, Form::Events) => {
-                let notices = self.tells(&session).then(|| self.notices(&session, news, Lists::Theirs));
-                let speech = Legacy { resumes: last.is_some(), ..self.speech(&session) };
+                let notices = self.tells(session).then(|| self.notices(session, news, Lists::Theirs));
+                let speech = Legacy { resumes: last.is_some(), aside: Some(aside), ..self.speech(session) };
                 let speech = Speech::new(Words::Legacy(speech), None);
                 Ok(answer::events(self.relay(Source::Upstream(body), speech, record).saying(notices)))
             }
             // The upstream has nothing to say unasked; we may.
-            (StatusCode::METHOD_NOT_ALLOWED, _) if self.tells(&session) && session.hears == Hears::Link => {
-                Ok(self.waits_here(&session, news, Lists::Theirs, record))
+            (StatusCode::METHOD_NOT_ALLOWED, _) if self.tells(session) && session.hears == Hears::Link => {
+                Ok(self.waits_here(session, news, Lists::Theirs, record))
             }
             (StatusCode::METHOD_NOT_ALLOWED, _) => {
                 record.end(Outcome::Success, Some("the upstream has no such stream"));
@@ -85,7 +84,7 @@ impl Turn<'_> {
         session: &Session,
         last: Option<&HeaderValue>,
         errand: &mut Errand<'_>,
-    ) -> Result<Response<AnswerBody>, Setback> {
+    ) -> Result<(Response<AnswerBody>, Aside), Setback> {
         errand.equip().await?;
         let joined = self.joined(session, errand).await?;
         let built = || {
@@ -98,7 +97,8 @@ impl Turn<'_> {
             joined.write(out);
             Ok(request)
         };
-        errand.send(built).await
+        let response = errand.send(built).await?;
+        Ok((response, self.aside(&joined, errand)))
     }
 
     /// A stream of ours while there is nothing behind it. It ends when its person has connected, and the client listens

@@ -5,8 +5,11 @@
 //! route), then the token, then body and headers, then scope and rules. No call that has what it needs in
 //! memory reads a database, and no header of a client has a way into a request to an upstream unless the settings name it.
 
+mod abilities;
 mod answer;
-mod cancel;
+mod aside;
+mod batch;
+mod bridged;
 mod cors;
 mod crowd;
 mod decide;
@@ -23,11 +26,13 @@ mod notices;
 mod opening;
 mod parts;
 mod prove;
+mod questions;
 mod receive;
 mod record;
 mod refusal;
 mod relay;
 mod remembered;
+mod rendering;
 mod renewal;
 mod restore;
 mod resumed;
@@ -37,18 +42,20 @@ mod sieve;
 mod speech;
 mod state;
 mod stay;
+mod tasks;
 mod told;
+mod toolbox;
 mod turn;
 
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
-use portcullis_base::ServerName;
+use portcullis_base::{ServerName, SessionId};
 use portcullis_mcp::{
-    Class, Headers, Message, ProtocolError,
-    headers::classify,
+    Class, Headers, Message, ProtocolError, Version,
+    headers::{Field, classify},
     message::{self, parse},
 };
 
@@ -57,6 +64,7 @@ pub use parts::{Parts, SessionClosed, Settings};
 pub use relay::StreamLimits;
 
 use self::{
+    bridged::Rooms,
     crowd::Crowd,
     decide::Calls,
     elicited::Elicited,
@@ -66,18 +74,16 @@ use self::{
     receive::Accepts,
     refusal::Refusal,
     remembered::Remembered,
-    turn::Turn,
+    toolbox::Shelf,
+    turn::{Place, Visit},
 };
-use crate::{
-    caller::Caller,
-    snapshot::{Server, Snapshot},
-};
+use crate::{caller::Caller, config::LegacySse, snapshot::Snapshot};
 
 /// The data path, ready to serve.
 pub struct Proxy {
-    parts: Parts,
+    parts: Arc<Parts>,
     tokens: Tokens,
-    calls: Calls,
+    calls: Arc<Calls>,
     crowd: Arc<Crowd>,
     local: Arc<Local>,
 }
@@ -87,6 +93,10 @@ struct Local {
     remembered: Arc<Remembered>,
     late: LateSessions,
     elicited: Elicited,
+    /// Sessions with a request under way.
+    busy: Arc<Crowd<SessionId>>,
+    shelf: Shelf,
+    rooms: Rooms,
 }
 
 impl Proxy {
@@ -94,10 +104,17 @@ impl Proxy {
     pub fn new(parts: Parts) -> Self {
         let tokens = Tokens::new(parts.settings.tokens);
         let crowd = Crowd::new(parts.settings.calls_per_person);
-        let calls = Calls::new(&*parts.rng);
+        let calls = Arc::new(Calls::new(&*parts.rng));
         let remembered = Arc::new(Remembered::new(parts.store.clone(), parts.clock.clone()));
-        let local = Arc::new(Local { remembered, late: LateSessions::new(), elicited: Elicited::new() });
-        Self { parts, tokens, calls, crowd, local }
+        let local = Arc::new(Local {
+            remembered,
+            late: LateSessions::new(),
+            elicited: Elicited::new(),
+            busy: Crowd::new(usize::MAX),
+            shelf: Shelf::new(),
+            rooms: Rooms::new(),
+        });
+        Self { parts: Arc::new(parts), tokens, calls, crowd, local }
     }
 
     /// Serves one request to `/mcp/{name}` from a client at `address`.
@@ -117,7 +134,9 @@ impl Proxy {
         B: Body<Data = Bytes>,
     {
         let (head, body) = request.into_parts();
-        let name = endpoint(head.uri.path()).ok_or_else(|| Refusal::status(StatusCode::NOT_FOUND))?;
+        let legacy_sse = self.parts.settings.legacy_sse;
+        let (name, door) =
+            endpoint(head.uri.path(), legacy_sse).ok_or_else(|| Refusal::status(StatusCode::NOT_FOUND))?;
         if head.method == Method::OPTIONS {
             return Ok(cors::preflight(&head.headers));
         }
@@ -127,37 +146,44 @@ impl Proxy {
         let proving = Proving { parts: &self.parts, tokens: &self.tokens, snapshot: &snapshot, resource };
         let caller = proving.caller(&head.uri, &head.headers).await?;
         // route
-        let server = self.route(&snapshot, &caller, &name, address).await?;
-        let upstream = self.parts.upstreams.open(&server.name, &server.location, server.limits);
-        let accepts = Accepts::of(&head.headers);
-        let turn = Turn {
+        let place = self.route(&snapshot, &caller, &name, address).await?;
+        let visit = Visit {
             parts: &self.parts,
             calls: &self.calls,
             crowd: &self.crowd,
             snapshot: &snapshot,
             caller: &caller,
-            server,
-            upstream,
-            accepts,
+            endpoint: &name,
+            place,
+            conversation: None,
+            accepts: Accepts::of(&head.headers),
             inbound: Inbound::of(&head.headers),
             local: &self.local,
             address,
         };
         // receive, decide, forward, record
-        match head.method {
-            Method::POST => {
+        match (door, head.method) {
+            (Door::Mcp, Method::POST) => {
                 let body = receive::body(&head.headers, body, self.parts.settings.body).await?;
-                turn.post_message(&head.headers, &body).await
+                visit.post_message(&head.headers, &body).await
             }
-            Method::GET => {
-                turn.sessions_are_served().await?;
-                turn.listen(&collect(&head.headers)).await
+            (Door::Mcp, Method::GET) => {
+                let found = collect(&head.headers);
+                // spec: TR-114: "a client that sent Mcp-Session-Id gets the Streamable HTTP GET"
+                if legacy_sse == LegacySse::Served && found.session == Field::Absent {
+                    return visit.open_old().await;
+                }
+                visit.listen(&found).await
             }
-            Method::DELETE => {
-                turn.sessions_are_served().await?;
-                turn.close(&collect(&head.headers)).await
+            (Door::Mcp, Method::DELETE) => visit.close(&collect(&head.headers)).await,
+            (Door::Mcp, _) => Err(Refusal::method("POST, GET, DELETE, OPTIONS")),
+            (Door::Sse, Method::GET) => visit.open_old().await,
+            (Door::Sse, _) => Err(Refusal::method("GET, OPTIONS")),
+            (Door::Messages, Method::POST) => {
+                let body = receive::body(&head.headers, body, self.parts.settings.body).await?;
+                Box::pin(visit.post_to_stream(&head.uri, &body)).await
             }
-            _ => Err(Refusal::method("POST, GET, DELETE, OPTIONS")),
+            (Door::Messages, _) => Err(Refusal::method("POST, OPTIONS")),
         }
     }
 
@@ -168,20 +194,19 @@ impl Proxy {
         caller: &Caller,
         name: &ServerName,
         address: Option<IpAddr>,
-    ) -> Result<&'s Server, Refusal> {
-        match snapshot.servers.get(name) {
-            Some(server) if server.access.admits(&caller.groups) => Ok(server),
+    ) -> Result<Place<'s>, Refusal> {
+        match Place::of(snapshot, name) {
+            Some(place) if place.access().admits(&caller.groups) => Ok(place),
             _ => Err(decide::no_server(&self.parts, caller, name, address).await),
         }
     }
 }
 
-impl Turn<'_> {
+impl Visit<'_> {
     async fn post_message(&self, headers: &HeaderMap, body: &[u8]) -> Result<Response<Answer>, Refusal> {
         let message = match parse(body, &self.parts.settings.json)? {
             message::Body::One(message) => message,
-            // spec: T-59, TR-69, TR-97: "arrays => 400 -32600"
-            message::Body::Batch(_) => return Err(ProtocolError::invalid_request("Batches are not served.").into()),
+            message::Body::Batch(messages) => return Box::pin(self.batch(headers, &messages)).await,
         };
         match self.inbound.cleaned(&message)? {
             None => self.serve_message(headers, &message).await,
@@ -189,25 +214,62 @@ impl Turn<'_> {
         }
     }
 
-    async fn serve_message(&self, headers: &HeaderMap, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
-        let id = match message {
-            Message::Request(call) => call.id,
-            Message::Notification(_) | Message::Response(_) => None,
+    /// A message to a stream of 2024-11-05.
+    async fn post_to_stream(&self, uri: &Uri, body: &[u8]) -> Result<Response<Answer>, Refusal> {
+        let message = match parse(body, &self.parts.settings.json)? {
+            message::Body::One(message) => message,
+            // spec: T-59: that revision had no batches
+            message::Body::Batch(_) => {
+                return Err(ProtocolError::invalid_request("No batches on this transport.").into());
+            }
         };
-        let versions = self.versions().await.map_err(|error| self.unavailable(&error, id))?;
-        let headers = collect(headers);
-        match (classify(&headers, message, &versions)?, message) {
-            (Class::Modern { version, method }, _) => self.modern(&headers, message, version, method).await,
-            (Class::Initialize { version }, Message::Request(call)) => self.initialize(call, version).await,
+        match self.inbound.cleaned(&message)? {
+            None => self.post_old(uri, &message).await,
+            Some(cleaned) => self.post_old(uri, &message::message(text_of(&cleaned)?)?).await,
+        }
+    }
+
+    async fn serve_message(&self, headers: &HeaderMap, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
+        Box::pin(self.serve_parsed(&collect(headers), message)).await
+    }
+
+    async fn serve_parsed(&self, headers: &Headers<'_>, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
+        // spec: BR-1: "any client revision may meet any upstream revision in both directions"
+        let class = classify(headers, message, Version::SERVED)?;
+        match (class, message) {
+            (Class::Modern { version, method }, _) => self.modern(Some(headers), message, version, method).await,
+            (Class::Initialize { version }, Message::Request(call)) => match self.place {
+                Place::Server(server) => self.turn(server).initialize(call, version).await,
+                Place::Toolbox(_) => Box::pin(self.open_bridged(call, version)).await,
+            },
             (Class::Session { session, header }, _) => self.within(session, header, message).await,
             (Class::Initialize { .. }, _) => Err(ProtocolError::invalid_request("initialize is a request").into()),
         }
     }
 }
 
-/// The server that `/mcp/{name}` names.
-fn endpoint(path: &str) -> Option<ServerName> {
-    ServerName::parse(path.strip_prefix("/mcp/")?).ok()
+/// By which of its doors somebody comes to an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// The one endpoint of Streamable HTTP.
+    Mcp,
+    /// The stream of 2024-11-05.
+    Sse,
+    /// The address for messages of 2024-11-05.
+    Messages,
+}
+
+/// The server or toolbox that `/mcp/{name}` names, and the door to it.
+// spec: TR-110: "off by default for new installs"
+fn endpoint(path: &str, legacy_sse: LegacySse) -> Option<(ServerName, Door)> {
+    let path = path.strip_prefix("/mcp/")?;
+    let (name, door) = match path.split_once('/') {
+        None => (path, Door::Mcp),
+        Some((name, "sse")) if legacy_sse == LegacySse::Served => (name, Door::Sse),
+        Some((name, "messages")) if legacy_sse == LegacySse::Served => (name, Door::Messages),
+        Some(_) => return None,
+    };
+    Some((ServerName::parse(name).ok()?, door))
 }
 
 fn text_of(cleaned: &[u8]) -> Result<&str, Refusal> {

@@ -1,28 +1,38 @@
 //! Requests of 2026-07-28: each stands alone. Checked, given an id of ours, sent with headers made from its body.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
 use portcullis_audit::Outcome;
 use portcullis_mcp::{
-    Era, Headers, Id, Message, Method, ProtocolError, Version, headers as wire,
-    message::{self, Call, HEADER_MISMATCH, UNSUPPORTED_VERSION, peek_response},
-    method::Effect,
+    Era, Headers, Id, Message, Method, ProtocolError, Version,
+    dialect::Abilities,
+    headers as wire,
+    message::{self, Call, HEADER_MISMATCH, META_CLIENT_CAPABILITIES, UNSUPPORTED_VERSION, peek_response},
+    method::{Effect, TargetKind},
+    object::Object,
+    scan,
     tool::Annotation,
+    trace,
 };
 
 use super::{
+    abilities,
     answer::{self, Answer},
     errand::{Errand, Setback},
     here::Wanting,
+    questions::{Questions, elsewhere},
     record::Record,
     refusal::Refusal,
+    rendering::Rendering,
     restore::Restorer,
     resumed::{Resumed, unanswered},
     rewrite::rewrite,
     sieve::Sieve,
     speech::{Modern, Speech, Words},
-    state::{Sealer, State},
+    state::{LIFETIME, Sealer, State},
+    tasks::{Edits, Tasks},
     told::{Reply, hears_modern},
     turn::{Form, Turn, deed, form},
 };
@@ -38,6 +48,12 @@ struct Outgoing<'a> {
     state: Option<String>,
     /// What became of our own wish that the caller connect, if it takes up a request that had to wait for that.
     resumed: Option<Resumed>,
+    /// What the upstream is told that the client can do, raw.
+    abilities: Option<Cow<'a, str>>,
+    /// The ids of tasks in it and in its answer.
+    tasks: Option<Tasks>,
+    /// Ids of tasks in the message, then whatever else is not to go on as it is, and what takes their places.
+    edits: Edits<'a>,
 }
 
 /// What an upstream made of a request that was sent with the id `.1`.
@@ -49,10 +65,10 @@ enum Asked {
 }
 
 impl Turn<'_> {
-    /// Serves one modern message.
+    /// Serves one modern message, with the headers that came with it; without any if it was made in this process.
     pub(super) async fn modern(
         &self,
-        headers: &Headers<'_>,
+        headers: Option<&Headers<'_>>,
         message: &Message<'_>,
         version: Version,
         method: Option<Method>,
@@ -60,11 +76,11 @@ impl Turn<'_> {
         match (message, method) {
             (Message::Request(call), Some(method)) => {
                 let id = call.id.ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
-                match self.state(call, method)? {
+                match self.state(call, method).await? {
                     Some(State::Ours(than)) => self.resumed(headers, call, (version, method), than).await,
                     state => {
                         let state = state.and_then(State::theirs);
-                        let out = Outgoing { call, id, version, method, state, resumed: None };
+                        let out = Outgoing { state, ..self.outgoing(call, id, version, method)? };
                         self.modern_request(headers, &out).await
                     }
                 }
@@ -79,7 +95,7 @@ impl Turn<'_> {
     // spec: BR-61: "if the upstream sent none, the gateway may still send its own, and sends none upstream"
     async fn resumed(
         &self,
-        headers: &Headers<'_>,
+        headers: Option<&Headers<'_>>,
         call: &Call<'_>,
         (version, method): (Version, Method),
         than: i64,
@@ -89,14 +105,34 @@ impl Turn<'_> {
         match message::message(&plain) {
             Ok(Message::Request(call)) if call.id.is_some() => {
                 let Some(id) = call.id else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
-                let out = Outgoing { call: &call, id, version, method, state: None, resumed: Some(resumed) };
+                let out = Outgoing { resumed: Some(resumed), ..self.outgoing(&call, id, version, method)? };
                 self.modern_request(headers, &out).await
             }
             _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
         }
     }
 
-    async fn modern_request(&self, headers: &Headers<'_>, out: &Outgoing<'_>) -> Result<Response<Answer>, Refusal> {
+    /// A request as it will be sent, with the ids of tasks in it opened.
+    fn outgoing<'c>(
+        &self,
+        call: &'c Call<'c>,
+        id: Id<'c>,
+        version: Version,
+        method: Method,
+    ) -> Result<Outgoing<'c>, Refusal> {
+        let (tasks, mut edits) = Tasks::of(self, call, method).map_err(|error| error.with_id(Some(id)))?;
+        let answers = call.input_responses.filter(|_| !self.server.allow.files);
+        edits.extend(answers.and_then(|raw| Some((raw, elsewhere(raw)?))));
+        let own = abilities::own(&self.server.credential);
+        let abilities = call.meta.client_capabilities.map(|raw| abilities::declared(raw, self.server.allow, own));
+        Ok(Outgoing { call, id, version, method, state: None, resumed: None, abilities, tasks, edits })
+    }
+
+    async fn modern_request(
+        &self,
+        headers: Option<&Headers<'_>>,
+        out: &Outgoing<'_>,
+    ) -> Result<Response<Answer>, Refusal> {
         if !self.accepts.json && !self.accepts.events {
             return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
         }
@@ -121,7 +157,7 @@ impl Turn<'_> {
 
     async fn asked(
         &self,
-        headers: &Headers<'_>,
+        headers: Option<&Headers<'_>>,
         out: &Outgoing<'_>,
         errand: &mut Errand<'_>,
     ) -> Result<Asked, Setback> {
@@ -130,19 +166,31 @@ impl Turn<'_> {
                 return Err(Setback::Declined);
             }
             self.await_connection(*than).await?;
-            errand.equip().await?;
-            self.speaks(out.version).await?;
-        } else {
-            errand.equip().await?;
         }
+        errand.prepare().await?;
         let tools = if out.method == Method::ToolsCall { errand.tools().await } else { None };
         let annotations = annotations(tools.as_deref(), out.call);
         // spec: TR-46: held against what the upstream's own tools declare, as the caller sees them.
-        wire::check_params(headers, annotations, out.call.arguments)
-            .map_err(|error| Setback::Wrong(error.with_id(out.call.id)))?;
+        if let Some(headers) = headers {
+            self.check_params(headers, annotations, out.call.arguments)
+                .map_err(|error| Setback::Wrong(error.with_id(out.call.id)))?;
+        }
         let sent = self.upstream.next_id().to_string();
-        let response = errand.send(|| self.rebuilt(out, annotations, &sent)).await?;
+        let response = errand.ask(|| self.rebuilt(out, annotations, &sent)).await?;
         self.repaired(errand, response, sent, out, annotations).await
+    }
+
+    /// Through a toolbox, what the client sent is held against the arguments that it was shown.
+    fn check_params(
+        &self,
+        headers: &Headers<'_>,
+        annotations: &[Annotation],
+        arguments: Option<&str>,
+    ) -> Result<(), ProtocolError> {
+        let Some(lens) = &self.lens else { return wire::check_params(headers, annotations, arguments) };
+        let fixed = |name: Option<&String>| name.zip(lens.fixed).is_some_and(|(name, fixed)| fixed.contains_key(name));
+        let open: Vec<_> = annotations.iter().filter(|known| !fixed(known.path.first())).cloned().collect();
+        wire::check_params(headers, &open, lens.arguments)
     }
 
     fn wanting<'o>(&self, out: &'o Outgoing<'_>) -> Wanting<'o> {
@@ -163,14 +211,20 @@ impl Turn<'_> {
         out: &Outgoing<'_>,
         annotations: &[Annotation],
         sent: &str,
-    ) -> Result<Request<Full<Bytes>>, UpstreamError> {
+    ) -> Result<Request<Bytes>, UpstreamError> {
         let body = out.body(sent).ok_or(UpstreamError::Unusable("the message could not be rebuilt"))?;
         let mut request = self.post(body);
         if out.method.effect() == Effect::Read {
             request.extensions_mut().insert(Repeatable);
         }
-        write_headers(request.headers_mut(), out.version, out.method, out.call, annotations)
-            .ok_or(UpstreamError::Unusable("what the request names cannot stand in a header"))?;
+        write_headers(
+            request.headers_mut(),
+            out.version,
+            out.method,
+            (out.target().as_deref(), out.call.arguments),
+            annotations,
+        )
+        .ok_or(UpstreamError::Unusable("what the request names cannot stand in a header"))?;
         Ok(request)
     }
 
@@ -196,7 +250,7 @@ impl Turn<'_> {
                 let fresh = annotations(tools.as_deref(), out.call);
                 if fresh != known {
                     let sent = self.upstream.next_id().to_string();
-                    let response = errand.send(|| self.rebuilt(out, fresh, &sent)).await?;
+                    let response = errand.ask(|| self.rebuilt(out, fresh, &sent)).await?;
                     return Ok(Asked::Answered(response, sent));
                 }
             }
@@ -213,7 +267,7 @@ impl Turn<'_> {
         errand: &Errand<'_>,
         mut record: Record,
     ) -> Result<Response<Answer>, Refusal> {
-        let sieve = self.sieve(out.method, out.call.params, errand);
+        let sieve = self.sieve((out.method, Era::Modern), out.call.params, errand);
         let (head, body) = response.into_parts();
         match form(&head.headers) {
             Form::Json => {
@@ -228,7 +282,7 @@ impl Turn<'_> {
                     progress: out.call.meta.progress_token.map(str::to_owned),
                     logs: out.call.meta.log_level.is_some(),
                     listens: out.method == Method::SubscriptionsListen,
-                    sealer: self.sealer(out.call, out.method),
+                    rendering: Some(self.rendering(out)),
                     failure: UpstreamError::Unusable("").public(&self.server.name),
                 };
                 Ok(self.events(body, Speech::new(Words::Modern(speech), sieve), record))
@@ -270,25 +324,42 @@ impl Turn<'_> {
         let mut restorer = self.restorer(sent, out);
         let mut bytes = BytesMut::with_capacity(message.len() + 64);
         restorer.feed(message, &mut bytes);
-        let bytes = Sieve::apply(self.sieve(out.method, out.call.params, errand).as_ref(), bytes.freeze());
+        let bytes =
+            Sieve::apply(self.sieve((out.method, Era::Modern), out.call.params, errand).as_ref(), bytes.freeze());
         self.whole(status, bytes, restorer.seen(), out.id, record)
     }
 
     fn restorer(&self, sent: &str, out: &Outgoing<'_>) -> Restorer {
-        Restorer::new(sent, out.id.to_json()).sealing(self.sealer(out.call, out.method))
+        Restorer::new(sent, out.id.to_json()).rendering(self.rendering(out))
+    }
+
+    fn rendering(&self, out: &Outgoing<'_>) -> Rendering {
+        let abilities = Abilities::read(out.call.meta.client_capabilities.unwrap_or("{}"));
+        let questions = Questions::new(self.server.name.clone(), self.server.allow, abilities);
+        Rendering { sealer: self.sealer(out.call, out.method), tasks: out.tasks.clone(), questions }
     }
 
     fn sealer(&self, call: &Call<'_>, method: Method) -> Option<Sealer> {
-        Sealer::of(self.parts, self.caller, &self.server.name, call, method)
+        Sealer::of(self, call, method)
     }
 
     /// What a request that takes up an unfinished one brings back.
     // spec: BR-60: "Reject failures with -32602"
-    fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<State>, Refusal> {
+    async fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<State>, Refusal> {
         let Some(presented) = call.request_state else { return Ok(None) };
         let state = self.sealer(call, method).and_then(|sealer| sealer.open(presented));
-        let refused = "requestState is not of this request, or has expired";
-        state.map(Some).ok_or_else(|| ProtocolError::invalid_params(refused).with_id(call.id).into())
+        let refused = |why: &str| Refusal::from(ProtocolError::invalid_params(why).with_id(call.id));
+        let state = state.ok_or_else(|| refused("requestState is not of this request, or has expired"))?;
+        // spec: T-65, BR-62: "one-time id consumed server-side": what is answered is answered once, on whichever node.
+        match self.parts.store.spend(presented, self.parts.clock.now().plus(LIFETIME)).await {
+            Ok(true) => Ok(Some(state)),
+            Ok(false) => Err(refused("requestState was brought back before. Put the request again without it.")),
+            Err(error) => {
+                tracing::error!(%error, "a state could not be spent");
+                let text = "The answer cannot be taken at the moment. Try again in a few seconds.";
+                Err(ProtocolError::internal(200, text).with_id(call.id).into())
+            }
+        }
     }
 
     async fn modern_notification(
@@ -305,14 +376,14 @@ impl Turn<'_> {
         let raw = Bytes::copy_from_slice(call.raw.as_bytes());
         let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
         let sent = async {
-            errand.equip().await?;
+            errand.prepare().await?;
             let built = || {
                 let mut request = self.post(raw.clone());
-                write_headers(request.headers_mut(), version, method, call, &[])
+                write_headers(request.headers_mut(), version, method, (call.target.as_deref(), None), &[])
                     .ok_or(UpstreamError::Unusable("what the message names cannot stand in a header"))?;
                 Ok(request)
             };
-            errand.send(built).await
+            errand.ask(built).await
         };
         match sent.await {
             // spec: TR-6: "202 and an empty body; a refused one with 4xx"
@@ -332,10 +403,32 @@ impl Outgoing<'_> {
     fn body(&self, sent: &str) -> Option<Bytes> {
         let mut edits = Vec::with_capacity(3);
         edits.push((self.id.to_json(), sent));
-        edits.extend(self.call.meta.progress_token.map(|token| (token, sent)));
+        let meta = self.call.meta.raw.and_then(Object::read).map(|meta| self.meta(meta, sent));
+        edits.extend(self.call.meta.raw.zip(meta.as_deref()));
         // spec: BR-61: "restore it exactly upstream"
         edits.extend(self.call.request_state.zip(self.state.as_deref()));
+        edits.extend(self.edits.iter().map(|(raw, new)| (*raw, new.as_str())));
         rewrite(self.call.raw, &mut edits)
+    }
+
+    fn meta<'m>(&'m self, mut meta: Object<'m>, sent: &'m str) -> Cow<'m, str> {
+        // spec: TR-73, BR-70
+        meta.retain(trace::travels);
+        if self.call.meta.progress_token.is_some() {
+            meta.set("progressToken", sent);
+        }
+        if let Some(abilities) = &self.abilities {
+            meta.set(META_CLIENT_CAPABILITIES, &**abilities);
+        }
+        meta.finish()
+    }
+
+    /// What the request names, as the upstream knows it.
+    fn target(&self) -> Option<Cow<'_, str>> {
+        if self.method.target() == TargetKind::Task {
+            return self.edits.first().and_then(|(_, theirs)| scan::string(theirs));
+        }
+        self.call.target.as_deref().map(Cow::Borrowed)
     }
 }
 
@@ -352,10 +445,10 @@ fn write_headers(
     out: &mut HeaderMap,
     version: Version,
     method: Method,
-    call: &Call<'_>,
+    (target, arguments): (Option<&str>, Option<&str>),
     annotations: &[Annotation],
 ) -> Option<()> {
-    for (name, value) in wire::upstream(version, method, call.target.as_deref(), annotations, call.arguments) {
+    for (name, value) in wire::upstream(version, method, target, annotations, arguments) {
         out.insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
     }
     Some(())
@@ -382,6 +475,9 @@ mod tests {
             method: Method::ToolsCall,
             state: None,
             resumed: None,
+            abilities: None,
+            tasks: None,
+            edits: Vec::new(),
         };
         let sent = outgoing.body("77").unwrap();
         assert_eq!(

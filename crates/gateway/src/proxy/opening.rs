@@ -1,7 +1,8 @@
 //! How a session begins (TR-22, TR-80, TR-81).
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method as HttpMethod, Response, StatusCode};
+use portcullis_audit::Outcome;
 use portcullis_mcp::{
     Id, Message, Method, Version, headers as wire,
     message::{self, Call},
@@ -9,12 +10,13 @@ use portcullis_mcp::{
 };
 
 use super::{
+    abilities,
     answer::Answer,
     errand::{Errand, Setback},
     refusal::Refusal,
     restore::Restorer,
     rewrite::rewrite,
-    session::{Hears, Session, Terms},
+    session::{Bridge, Hears, Session, Terms},
     turn::{Form, Turn, deed, form, session_of, set},
 };
 use crate::upstream::{AnswerBody, UpstreamError, answer_in, whole};
@@ -24,14 +26,19 @@ impl Turn<'_> {
     // spec: TR-22, TR-80, TR-81
     pub(super) async fn initialize(&self, call: &Call<'_>, version: Version) -> Result<Response<Answer>, Refusal> {
         let Some(id) = call.id else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
+        let spoken = self.spoken().await.map_err(|error| self.unavailable(&error, call.id))?;
+        if !spoken.contains(&version) {
+            return Box::pin(self.open_bridged(call, version)).await;
+        }
         let (permit, mut record) = self.decide(&deed(call, Method::Initialize)).await?;
         let asked = call.params.and_then(|params| scan::member(params, "protocolVersion"));
         let wanted = format!("\"{version}\"");
-        let body = match asked {
-            Some(asked) if asked != wanted => rewrite(call.raw, &mut [(asked, &wanted)]),
-            _ => Some(Bytes::copy_from_slice(call.raw.as_bytes())),
-        };
-        let Some(body) = body else {
+        let mut edits = Vec::with_capacity(2);
+        edits.extend(asked.filter(|asked| *asked != wanted).map(|asked| (asked, wanted.as_str())));
+        let declared = call.params.and_then(|params| scan::member(params, "capabilities"));
+        let told = declared.map(|raw| abilities::declared(raw, self.server.allow, &[]));
+        edits.extend(declared.zip(told.as_deref()));
+        let Some(body) = rewrite(call.raw, &mut edits) else {
             return Err(self.failed(
                 &UpstreamError::Unusable("the message could not be rebuilt"),
                 call.id,
@@ -55,10 +62,17 @@ impl Turn<'_> {
         if !(seen.result && status == StatusCode::OK) {
             return self.whole(status, out.freeze(), seen, id, record);
         }
-        let session = negotiated(&bytes)
+        let negotiated = negotiated(&bytes);
+        if negotiated != Some(version) {
+            // Whatever it is that it speaks, it is not what the client asked for.
+            self.left(session.as_deref(), negotiated, &mut errand).await;
+            record.end(Outcome::Success, Some("the upstream speaks another revision, so the session is bridged"));
+            return Box::pin(self.open_bridged(call, version)).await;
+        }
+        let session = negotiated
             .ok_or("a revision that is not served here")
             .and_then(|version| {
-                let terms = Terms { version, hears: hears(call, version), late: None };
+                let terms = Terms { version, hears: hears(call, version), late: None, bridge: Bridge::Passed };
                 Session::open(self.parts, self.caller, &self.server.name, session.as_deref(), terms)
                     .map_err(|_| "a session id that cannot be carried")
             })
@@ -72,6 +86,21 @@ impl Turn<'_> {
             // spec: TR-136
             Err(why) => Err(self.failed(&UpstreamError::Unusable(why), call.id, &mut record)),
         }
+    }
+
+    /// Ends a session of the upstream's that is of no use.
+    // spec: TR-135: "DELETE legacy upstream sessions that are no longer needed"
+    async fn left(&self, session: Option<&[u8]>, version: Option<Version>, errand: &mut Errand<'_>) {
+        let Some(session) = session.and_then(|id| HeaderValue::from_bytes(id).ok()) else { return };
+        let built = || {
+            let mut request = self.request(HttpMethod::DELETE, Bytes::new());
+            set(request.headers_mut(), wire::SESSION_ID, session.clone());
+            if let Some(version) = version.filter(|version| *version >= Version::V2025_06_18) {
+                set(request.headers_mut(), wire::PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
+            }
+            Ok(request)
+        };
+        drop(errand.send(built).await);
     }
 
     /// The answer to `initialize`, whichever way it comes: the session id has to go out before it.

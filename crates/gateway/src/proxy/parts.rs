@@ -11,8 +11,8 @@ use portcullis_store::Store;
 
 use super::relay::StreamLimits;
 use crate::{
-    access_keys::AccessKeys, connections::Connections, ended::Ended, external::Externals, fresh::Fresh,
-    journal::Journal, keys::Keys, origin::Origins, snapshot::Snapshot, upstream::Upstreams,
+    access_keys::AccessKeys, config::LegacySse, connections::Connections, ended::Ended, external::Externals,
+    fresh::Fresh, journal::Journal, keys::Keys, origin::Origins, snapshot::Snapshot, upstream::Upstreams,
 };
 
 /// Remembers beyond this process that a session was closed, until the given moment.
@@ -72,6 +72,8 @@ pub struct Settings {
     pub tokens: usize,
     /// How much of a call's arguments is recorded.
     pub arguments: Keep,
+    /// Whether the two endpoints of 2024-11-05 are there.
+    pub legacy_sse: LegacySse,
     /// Whether a provider is trusted for identity assertions.
     pub identity_assertions: bool,
 }
@@ -88,6 +90,7 @@ impl Settings {
             calls_per_person: 256,
             tokens: 50_000,
             arguments: Keep::default(),
+            legacy_sse: LegacySse::Off,
             identity_assertions: false,
         }
     }

@@ -1,6 +1,6 @@
 //! Answers that end a request before anything is forwarded.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use portcullis_mcp::ProtocolError;
 
 use super::answer::{self, Answer};
@@ -14,9 +14,22 @@ impl Refusal {
         *self.0
     }
 
+    /// An answer that was made elsewhere and ends this request too.
+    pub(super) fn answered(response: Response<Answer>) -> Self {
+        Self(Box::new(response))
+    }
+
     /// A status without more words.
     pub(super) fn status(status: StatusCode) -> Self {
         Self(Box::new(answer::empty(status)))
+    }
+
+    /// An answer that was made elsewhere.
+    pub(super) fn of(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Self {
+        let mut response = Response::new(Answer::Whole(body.into()));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Self(Box::new(response))
     }
 
     /// A method of HTTP that is not for this endpoint.

@@ -1,11 +1,13 @@
-//! One pass over a JSON-RPC answer as it arrives: the id we gave upstream becomes the client's own again, the state of an
-//! unfinished request is sealed, and what the record needs to know is picked up on the way. It looks only at the members
-//! of the answer itself, at `result.isError` and `result.requestState`; everything else passes unread, whatever its size.
+//! One pass over a JSON-RPC answer as it arrives: the id we gave upstream becomes the client's own again, what a modern
+//! server may not say as it does is rendered, and what the record needs to know is picked up on the way. It looks only at the
+//! members of the answer and of its result; everything else passes unread, whatever its size.
+
+use std::borrow::Cow;
 
 use bytes::BytesMut;
 use memchr::memchr2;
 
-use super::{sieve::Whose, state::Sealer};
+use super::{rendering::Rendering, sieve::Whose};
 
 /// What was seen of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,14 +22,14 @@ pub(super) struct Seen {
     pub tool_error: bool,
     /// Its object has been closed.
     pub closed: bool,
-    /// It had a part that could not be passed on.
-    pub spoilt: bool,
+    /// It had a part that could not be passed on, for this reason.
+    pub spoilt: Option<&'static str>,
 }
 
 impl Seen {
     /// Whether it is one whole answer to our request.
     pub(super) fn is_answer(self) -> bool {
-        self.ours && self.closed && !self.spoilt && (self.result != self.error)
+        self.ours && self.closed && self.spoilt.is_none() && (self.result != self.error)
     }
 }
 
@@ -42,6 +44,10 @@ enum Member {
 /// Longer ids than this are not ours, and longer states than this are not carried.
 const ID: usize = 1024;
 const STATE: usize = 1 << 20;
+/// The longest questions, ids of tasks and kinds of results.
+const QUESTIONS: usize = 256 * 1024;
+const TASK: usize = 1024;
+const KIND: usize = 64;
 
 /// A value that is held back and replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +55,9 @@ enum Held {
     Id,
     State,
     Scope,
+    Kind,
+    Questions,
+    Task,
 }
 
 impl Held {
@@ -56,7 +65,7 @@ impl Held {
     fn depth(self) -> u32 {
         match self {
             Self::Id => 1,
-            Self::State | Self::Scope => 2,
+            _ => 2,
         }
     }
 
@@ -65,6 +74,9 @@ impl Held {
             Self::Id => ID,
             Self::State => STATE,
             Self::Scope => 0,
+            Self::Kind => KIND,
+            Self::Questions => QUESTIONS,
+            Self::Task => TASK,
         }
     }
 }
@@ -86,7 +98,7 @@ pub(super) struct Restorer {
     error_flag: bool,
     held: Option<Held>,
     value: Vec<u8>,
-    sealer: Option<Sealer>,
+    rendering: Option<Rendering>,
     whose: Whose,
 }
 
@@ -107,14 +119,14 @@ impl Restorer {
             error_flag: false,
             held: None,
             value: Vec::new(),
-            sealer: None,
+            rendering: None,
             whose: Whose::Anybody,
         }
     }
 
-    /// Also seals the state of an unfinished request.
-    pub(super) fn sealing(mut self, sealer: Option<Sealer>) -> Self {
-        self.sealer = sealer;
+    /// Also renders what a modern server says.
+    pub(super) fn rendering(mut self, rendering: Rendering) -> Self {
+        self.rendering = Some(rendering);
         self
     }
 
@@ -221,13 +233,17 @@ impl Restorer {
         if self.depth == 2 {
             let in_result = self.member == Member::Result;
             self.error_flag = in_result && self.name == b"isError";
-            if in_result && self.held.is_none() && self.sealer.is_some() && self.name == b"requestState" {
-                self.held = Some(Held::State);
-                self.value.clear();
-            }
-            // spec: BR-90
-            if in_result && self.held.is_none() && self.whose == Whose::Callers && self.name == b"cacheScope" {
-                self.held = Some(Held::Scope);
+            if in_result && self.held.is_none() {
+                self.held = match self.name.as_slice() {
+                    // spec: BR-90
+                    b"cacheScope" if self.whose == Whose::Callers => Some(Held::Scope),
+                    _ if self.rendering.is_none() => None,
+                    b"requestState" => Some(Held::State),
+                    b"resultType" => Some(Held::Kind),
+                    b"inputRequests" => Some(Held::Questions),
+                    b"taskId" => Some(Held::Task),
+                    _ => None,
+                };
                 self.value.clear();
             }
             return;
@@ -255,24 +271,39 @@ impl Restorer {
         if let Some(held) = self.held.filter(|held| held.depth() == self.depth) {
             self.held = None;
             *from = at;
-            match (held, &self.sealer) {
-                (Held::Id, _) => {
+            match held {
+                Held::Id => {
                     self.seen.ours = self.value == self.sent.as_bytes();
                     out.extend_from_slice(if self.seen.ours { self.wanted.as_bytes() } else { b"null" });
                 }
-                (Held::Scope, _) => out.extend_from_slice(b"\"private\""),
-                (Held::State, Some(sealer)) if self.value.len() <= STATE => {
-                    out.extend_from_slice(sealer.seal(&self.value).as_bytes());
-                }
-                // spec: BR-65: a state that is too large is not passed on unsealed; the answer is then none.
-                (Held::State, _) => {
-                    self.seen.spoilt = true;
-                    out.extend_from_slice(b"null");
-                }
+                Held::Scope => out.extend_from_slice(b"\"private\""),
+                Held::State | Held::Kind | Held::Questions | Held::Task => match self.rendered(held) {
+                    Ok(value) => out.extend_from_slice(value.as_bytes()),
+                    // Nothing of it is passed on as it is; the answer is then none.
+                    Err(why) => {
+                        self.seen.spoilt = Some(why);
+                        out.extend_from_slice(b"null");
+                    }
+                },
             }
         }
         if self.depth == 1 {
             self.member = Member::Other;
+        }
+    }
+
+    /// What a client gets for a value that was held back.
+    fn rendered(&self, held: Held) -> Result<Cow<'_, str>, &'static str> {
+        let raw = std::str::from_utf8(&self.value).map_err(|_| "bytes that are no text")?;
+        // spec: BR-65: what is too large is not carried, and not passed on unsealed either.
+        let Some(rendering) = self.rendering.as_ref().filter(|_| raw.len() <= held.longest()) else {
+            return Err("more than can be carried");
+        };
+        match held {
+            Held::State => rendering.state(raw).map(Cow::Owned),
+            Held::Questions => rendering.questions(raw),
+            Held::Task => rendering.task(raw).map(Cow::Owned),
+            Held::Kind | Held::Id | Held::Scope => rendering.kind(raw).map(|()| Cow::Borrowed(raw)),
         }
     }
 
@@ -309,7 +340,7 @@ mod tests {
             assert_eq!(out, expected, "cut at {cut}");
             assert_eq!(
                 seen,
-                Seen { ours: true, result: true, error: false, tool_error: true, closed: true, spoilt: false }
+                Seen { ours: true, result: true, error: false, tool_error: true, closed: true, spoilt: None }
             );
         }
     }
@@ -346,17 +377,17 @@ mod tests {
         let (_, seen) = restore(r#"{"id":7,"result":{"error":1,"x":{"isError":true},"list":["isError",true]}}"#, 3);
         assert_eq!(
             seen,
-            Seen { ours: true, result: true, error: false, tool_error: false, closed: true, spoilt: false }
+            Seen { ours: true, result: true, error: false, tool_error: false, closed: true, spoilt: None }
         );
         let (_, seen) = restore(r#"{"id":7,"error":{"code":1,"message":"isError"}}"#, 3);
         assert_eq!(
             seen,
-            Seen { ours: true, result: false, error: true, tool_error: false, closed: true, spoilt: false }
+            Seen { ours: true, result: false, error: true, tool_error: false, closed: true, spoilt: None }
         );
         let (_, seen) = restore(r#"{"id":7,"result":{"isError":false,"a":true"#, 3);
         assert_eq!(
             seen,
-            Seen { ours: true, result: true, error: false, tool_error: false, closed: false, spoilt: false }
+            Seen { ours: true, result: true, error: false, tool_error: false, closed: false, spoilt: None }
         );
     }
 }

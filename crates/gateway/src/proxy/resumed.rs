@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use portcullis_base::Holder;
-use portcullis_mcp::{ProtocolError, Version, message::Call, scan};
+use portcullis_mcp::{ProtocolError, message::Call, scan};
 
 use super::{
     errand::Setback,
@@ -40,17 +40,6 @@ impl Turn<'_> {
             },
             _ = self.parts.connections.appeared(&self.server.name, &holder, than, PATIENCE) => Ok(()),
         }
-    }
-
-    /// While nobody was connected, nobody could know what the upstream speaks, and every revision was served.
-    // spec: TR-26, TR-28
-    pub(super) async fn speaks(&self, version: Version) -> Result<(), Setback> {
-        let served = self.versions().await?;
-        if served.contains(&version) {
-            return Ok(());
-        }
-        let text = format!("The server {} does not speak revision {version}.", self.server.name);
-        Err(Setback::Wrong(ProtocolError::unsupported_version(version.as_str(), &served, text)))
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub hears: Hears,
     /// What its client said of itself, if the upstream has not been told: it has no session there yet.
     pub late: Option<Late>,
+    /// Who answers its requests.
+    pub bridge: Bridge,
 }
 
 /// What a session is opened with.
@@ -44,6 +46,18 @@ pub(super) struct Terms {
     pub hears: Hears,
     /// What the client said of itself, if the upstream has not been told.
     pub late: Option<Late>,
+    /// Who answers its requests.
+    pub bridge: Bridge,
+}
+
+/// Whose words the requests of a session are put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Bridge {
+    /// The client's own: the upstream has a session of the same revision.
+    #[default]
+    Passed,
+    /// Those of 2026-07-28.
+    Bridged,
 }
 
 /// What a client said of itself, both raw JSON objects.
@@ -76,6 +90,7 @@ struct Sealed<'a>(
     i64,
     #[serde(default)] Hears,
     #[serde(default)] Option<Late>,
+    #[serde(default)] Bridge,
 );
 
 /// An upstream's session id that cannot be carried: not visible ASCII, or too long.
@@ -100,9 +115,9 @@ impl Session {
         };
         let id = SessionId::random(&*parts.rng);
         let issued = parts.clock.now();
-        let Terms { version, hears, late } = terms;
+        let Terms { version, hears, late, bridge } = terms;
         let grant = caller.grant.as_str();
-        let plain = Sealed(id.as_str(), upstream, version.as_str(), grant, issued.as_millis(), hears, late);
+        let plain = Sealed(id.as_str(), upstream, version.as_str(), grant, issued.as_millis(), hears, late, bridge);
         let plain = serde_json::to_vec(&plain).map_err(|_| Uncarriable)?;
         let sealed = parts.keys.seal(Purpose::McpSession, &owner(caller, server), &plain, &*parts.rng);
         Ok(URL_SAFE_NO_PAD.encode(sealed))
@@ -116,7 +131,7 @@ impl Session {
         }
         let sealed = URL_SAFE_NO_PAD.decode(presented).ok()?;
         let plain = parts.keys.open(Purpose::McpSession, &owner(caller, server), &sealed)?;
-        let Sealed(id, upstream, version, _grant, issued, hears, late) = serde_json::from_slice(&plain).ok()?;
+        let Sealed(id, upstream, version, _grant, issued, hears, late, bridge) = serde_json::from_slice(&plain).ok()?;
         let session = Self {
             id: SessionId::new(id),
             upstream: upstream.map(str::to_owned),
@@ -124,6 +139,7 @@ impl Session {
             issued: Timestamp::from_millis(issued),
             hears,
             late,
+            bridge,
         };
         let alive = session.until() > parts.clock.now() && !parts.ended.has_session(&session.id);
         alive.then_some(session)

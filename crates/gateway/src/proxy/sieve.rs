@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_base::{ServerName, Timestamp};
-use portcullis_mcp::{Method, Version, scan};
+use portcullis_mcp::{Era, Method, Version, scan, tool};
 use portcullis_policy::{Facts, Target, listed};
 
-use super::{remembered::Keeper, rewrite::rewrite};
+use super::{remembered::Keeper, rewrite::rewrite, toolbox::Uris};
 use crate::{caller::Caller, snapshot::Snapshot};
 
 /// What is put right in one answer.
@@ -17,6 +17,9 @@ pub(super) struct Sieve {
     /// Keeps the list for a time without its upstream.
     keeper: Option<Keeper>,
     whose: Whose,
+    /// How URIs are written for the reader.
+    uris: Option<Arc<Uris>>,
+    method: Method,
 }
 
 /// Who may be shown an answer.
@@ -37,8 +40,6 @@ enum What {
 
 /// What is said of an endpoint besides what its upstream says.
 pub(super) struct Discovery {
-    /// The revisions that are served here, if they are known.
-    pub versions: Option<Arc<[Version]>>,
     /// Ways to a token that this endpoint takes.
     pub extensions: Vec<&'static str>,
 }
@@ -55,6 +56,8 @@ pub(super) struct List {
     server: ServerName,
     now: Timestamp,
     method: Method,
+    /// The revision's way of speaking: in one of them arguments travel in headers too.
+    era: Era,
 }
 
 impl Sieve {
@@ -64,29 +67,39 @@ impl Sieve {
         caller: &Caller,
         server: &ServerName,
         now: Timestamp,
-        method: Method,
+        (method, era): (Method, Era),
         discovery: impl FnOnce() -> Discovery,
     ) -> Self {
+        let lists = match method {
+            Method::ToolsList => era == Era::Modern || !snapshot.bundle.is_empty(),
+            Method::PromptsList | Method::ResourcesList => !snapshot.bundle.is_empty(),
+            _ => false,
+        };
         let what = match method {
             Method::Discover => Some(What::Discovery(discovery())),
-            Method::ToolsList | Method::PromptsList | Method::ResourcesList if !snapshot.bundle.is_empty() => {
-                Some(What::List(List {
-                    snapshot: snapshot.clone(),
-                    caller: caller.clone(),
-                    server: server.clone(),
-                    now,
-                    method,
-                }))
-            }
+            _ if lists => Some(What::List(List {
+                snapshot: snapshot.clone(),
+                caller: caller.clone(),
+                server: server.clone(),
+                now,
+                method,
+                era,
+            })),
             _ => None,
         };
-        Self { what, keeper: None, whose: Whose::Anybody }
+        Self { what, keeper: None, whose: Whose::Anybody, uris: None, method }
+    }
+
+    /// The same, with URIs as they are written at a toolbox.
+    pub(super) fn through(self, uris: Option<Arc<Uris>>) -> Self {
+        Self { uris, ..self }
     }
 
     /// For an answer that is `whose`, kept by `keeper`; `None` if it is passed as it is.
     pub(super) fn of_answer(self, whose: Whose, keeper: Option<Keeper>) -> Option<Self> {
         let sieve = Self { keeper, whose, ..self };
-        let idle = sieve.what.is_none() && sieve.keeper.is_none() && sieve.whose == Whose::Anybody;
+        let kept = sieve.what.is_some() || sieve.keeper.is_some() || sieve.uris.is_some();
+        let idle = !kept && sieve.whose == Whose::Anybody;
         (!idle).then_some(sieve)
     }
 
@@ -97,6 +110,11 @@ impl Sieve {
         self.of_answer(Whose::Anybody, keeper)
     }
 
+    /// Whether a rule keeps what is called `name` out of the list.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        matches!(&self.what, Some(What::List(list)) if !list.shows(name))
+    }
+
     /// The message put right; `None` if it is not what was expected.
     pub(super) fn strain(&self, message: &str) -> Option<Bytes> {
         if let Some(keeper) = &self.keeper {
@@ -105,7 +123,7 @@ impl Sieve {
         let strained = match &self.what {
             Some(What::List(list)) => list.strain(message),
             Some(What::Discovery(discovery)) => discovery.strain(message),
-            None => None,
+            None => self.uris.as_ref().and_then(|uris| uris.written(self.method, message)),
         };
         if self.whose == Whose::Anybody {
             return strained;
@@ -133,10 +151,7 @@ impl Discovery {
         let result = scan::member(message, "result")?;
         // spec: TR-28, AG-11: one list, here and in `-32022`: what this endpoint serves.
         let supported = scan::member(result, "supportedVersions")?;
-        let served = self.versions.as_ref().map_or_else(
-            || supported.to_owned(),
-            |versions| format!("[{}]", quoted(versions.iter().map(|version| version.as_str())).join(",")),
-        );
+        let served = format!("[{}]", quoted(Version::SERVED.iter().map(|version| version.as_str())).join(","));
         let extended = self.extended(result);
         let mut edits = vec![(supported, served.as_str())];
         edits.extend(extended.as_ref().map(|(object, extended)| (*object, extended.as_str())));
@@ -182,12 +197,29 @@ impl List {
         let list = scan::member(result, member)?;
         let kept: Vec<&str> = scan::elements(list)
             .filter(|entry| scan::member(entry, name).and_then(scan::string).is_some_and(|name| self.shows(&name)))
+            .filter(|entry| self.can_be_called(entry))
             .collect();
         let strained = format!("[{}]", kept.join(","));
         let mut edits = vec![(list, strained.as_str())];
         // spec: BR-90: "private as soon as the answer depends on user, policy or credentials"
-        edits.extend(scan::member(result, "cacheScope").map(|scope| (scope, "\"private\"")));
+        let scope = scan::member(result, "cacheScope").filter(|_| !self.snapshot.bundle.is_empty());
+        edits.extend(scope.map(|scope| (scope, "\"private\"")));
         rewrite(message, &mut edits)
+    }
+
+    /// Whether a tool's definition says in a way that can be followed which arguments travel in headers.
+    // spec: TR-128: "Exclude from listings any HTTP upstream tool with an invalid x-mcp-header", AG-23, T-70
+    fn can_be_called(&self, entry: &str) -> bool {
+        if self.method != Method::ToolsList || self.era != Era::Modern {
+            return true;
+        }
+        let Err(why) = scan::member(entry, "inputSchema").map_or(Ok(Vec::new()), tool::annotations) else {
+            return true;
+        };
+        let name = scan::member(entry, "name").and_then(scan::string).unwrap_or_default();
+        let name = portcullis_base::printable(&name, 64);
+        tracing::warn!(server.name = %self.server, tool = name, why, "a tool with an invalid x-mcp-header is left out");
+        false
     }
 
     // spec: RS-27: "drop them from lists"
@@ -224,18 +256,22 @@ mod tests {
     #[test]
     fn discovery_names_what_is_served_here() {
         let said = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28","2099-01-01"],"capabilities":{}}}"#;
-        let versions: Option<Arc<[Version]>> = Some([Version::V2026_07_28, Version::V2025_11_25].into());
-        let discovery = Discovery { versions, extensions: Vec::new() };
+        let discovery = Discovery { extensions: Vec::new() };
         let told = discovery.strain(said).unwrap();
         let told = std::str::from_utf8(&told).unwrap();
-        assert!(told.contains(r#""supportedVersions":["2026-07-28","2025-11-25"],"capabilities""#), "{told}");
+        assert!(
+            told.contains(
+                r#""supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26"],"capabilities""#
+            ),
+            "{told}"
+        );
         assert!(discovery.strain(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":""}}"#).is_none());
     }
 
     // spec: AS-162, AS-181
     #[test]
     fn discovery_names_the_ways_to_a_token_beside_what_the_upstream_offers() {
-        let discovery = Discovery { versions: None, extensions: vec![CLIENT_CREDENTIALS, ENTERPRISE_MANAGED] };
+        let discovery = Discovery { extensions: vec![CLIENT_CREDENTIALS, ENTERPRISE_MANAGED] };
         let ours = format!(r#""{CLIENT_CREDENTIALS}":{{}},"{ENTERPRISE_MANAGED}":{{}}"#);
         for (said, told) in [
             ("{}", format!(r#"{{"extensions":{{{ours}}}}}"#)),
@@ -244,7 +280,9 @@ mod tests {
             (r#"{"extensions":{"x/y":{"a":1}}}"#, format!(r#"{{"extensions":{{{ours},"x/y":{{"a":1}}}}}}"#)),
         ] {
             let message = format!(r#"{{"id":1,"result":{{"supportedVersions":[],"capabilities":{said}}}}}"#);
-            let expected = format!(r#"{{"id":1,"result":{{"supportedVersions":[],"capabilities":{told}}}}}"#);
+            let expected = format!(
+                r#"{{"id":1,"result":{{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26"],"capabilities":{told}}}}}"#
+            );
             assert_eq!(discovery.strain(&message).unwrap(), expected.as_bytes());
         }
     }

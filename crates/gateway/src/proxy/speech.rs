@@ -1,12 +1,21 @@
 //! Which events of an upstream's stream reach the client, and in which words.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_audit::Outcome;
+use portcullis_base::SessionId;
 use portcullis_mcp::{Id, Method, OwnedId, ProtocolError, message::META_SUBSCRIPTION_ID, scan, sse::Event};
 
-use super::{cancel::Cancel, rewrite::rewrite, sieve::Sieve, state::Sealer, stay::Why};
+use super::{
+    aside::Aside,
+    crowd::{Crowd, Seat},
+    questions::{Blocked, Questions},
+    rendering::Rendering,
+    rewrite::rewrite,
+    sieve::Sieve,
+    stay::Why,
+};
 
 /// An event that may pass.
 pub(super) struct Spoken {
@@ -41,8 +50,8 @@ pub(super) struct Modern {
     pub logs: bool,
     /// Whether this is `subscriptions/listen`.
     pub listens: bool,
-    /// Seals the state of an unfinished request.
-    pub sealer: Option<Sealer>,
+    /// How what the upstream answers is rendered.
+    pub rendering: Option<Rendering>,
     /// What the client is told when the upstream fails.
     pub failure: String,
 }
@@ -51,8 +60,14 @@ pub(super) struct Modern {
 pub(super) struct Legacy {
     /// The request whose answer is waited for; a stream opened by GET has none.
     pub awaited: Option<OwnedId>,
-    /// How the upstream is told when that answer is no longer waited for.
-    pub cancel: Option<Cancel>,
+    /// How the upstream is told when that answer is no longer waited for, or what it asks is not put to the client.
+    pub aside: Option<Aside>,
+    /// Says that the session has a request under way, for as long as this stream is its answer.
+    pub busy: Option<Seat<SessionId>>,
+    /// Where it says so for others.
+    pub others: Option<(Arc<Crowd<SessionId>>, SessionId)>,
+    /// What the upstream may ask.
+    pub questions: Questions,
     /// Whether this GET takes up a broken stream, and so may carry answers.
     pub resumes: bool,
     /// What binds event ids to the session.
@@ -73,7 +88,7 @@ impl EventMark {
     }
 
     /// An upstream's event id as the client sees it.
-    fn stamp(&self, id: &str) -> String {
+    pub(super) fn stamp(&self, id: &str) -> String {
         format!("{}.{id}", self.0)
     }
 
@@ -144,10 +159,8 @@ impl Speech {
 
     /// The answer is no longer waited for. A modern upstream learns it from the end of the connection.
     pub(super) fn give_up(&mut self) {
-        if let Words::Legacy(Legacy { cancel, .. }) = &mut self.words
-            && let Some(cancel) = cancel.take()
-        {
-            cancel.tell();
+        if let Words::Legacy(Legacy { aside: Some(aside), awaited: Some(id), .. }) = &self.words {
+            aside.cancel(id.to_json());
         }
     }
 
@@ -202,11 +215,16 @@ impl Modern {
         let parts = Parts::of(data);
         let mut edits: Vec<(&str, &str)> = Vec::new();
         let mut answer = None;
-        let sealed;
+        let changes: Vec<(&str, Cow<'_, str>)>;
         match (&parts.method, parts.id) {
             // spec: TR-59: "MUST NOT send a JSON-RPC request on any modern stream"
             (Some(_), Some(_)) | (None, None) => return None,
-            (Some(method), None) => self.notification(Method::parse(method)?, parts.params?, &mut edits)?,
+            (Some(method), None) => {
+                let (method, params) = (Method::parse(method)?, parts.params?);
+                self.notification(method, params, &mut edits)?;
+                changes = self.tasks_in(method, params)?;
+                edits.extend(changes.iter().map(|(raw, new)| (*raw, &**new)));
+            }
             (None, Some(id)) => {
                 // spec: T-49: "responses without owner dropped"
                 if id != self.sent || (parts.result.is_none() && !parts.error) {
@@ -216,12 +234,12 @@ impl Modern {
                 if let Some(subscription) = parts.result.and_then(subscription_of) {
                     edits.push((subscription, self.id.to_json()));
                 }
-                if let (Some(state), Some(sealer)) =
-                    (parts.result.and_then(|result| scan::member(result, "requestState")), &self.sealer)
-                {
-                    sealed = sealer.seal(state.as_bytes());
-                    edits.push((state, &sealed));
+                match parts.result.map_or(Ok(Vec::new()), |result| self.rendered(result)) {
+                    Ok(rendered) => changes = rendered,
+                    // What may not be said is not half said.
+                    Err(why) => return Some(self.refused(why)),
                 }
+                edits.extend(changes.iter().map(|(raw, new)| (*raw, &**new)));
                 answer = Some(parts.outcome());
             }
         }
@@ -247,7 +265,7 @@ impl Modern {
             | Method::ResourcesListChanged
             | Method::ResourceUpdated
             | Method::SubscriptionsAcknowledged
-            | Method::TaskStatus
+            | Method::TaskChanged
                 if self.listens =>
             {
                 // spec: BR-79: "carry the id of the client's own listen request, not the upstream's"
@@ -256,6 +274,47 @@ impl Modern {
             _ => return None,
         }
         Some(())
+    }
+
+    /// What changes in a result, and how.
+    fn rendered<'r>(&self, result: &'r str) -> Result<Vec<(&'r str, Cow<'r, str>)>, &'static str> {
+        let Some(rendering) = &self.rendering else { return Ok(Vec::new()) };
+        let mut changes = Vec::new();
+        for (name, raw) in scan::members(result) {
+            let change = match &*name {
+                "resultType" => rendering.kind(raw).map(|()| Cow::Borrowed(raw))?,
+                "requestState" => rendering.state(raw)?.into(),
+                "inputRequests" => rendering.questions(raw)?,
+                "taskId" => rendering.task(raw)?.into(),
+                _ => continue,
+            };
+            changes.push((raw, change));
+        }
+        Ok(changes)
+    }
+
+    /// The ids of tasks in a notification, and what takes their places; `None` if it names one that is not its client's.
+    fn tasks_in<'p>(&self, method: Method, params: &'p str) -> Option<Vec<(&'p str, Cow<'p, str>)>> {
+        let ids: Vec<&str> = match method {
+            Method::TaskChanged => vec![scan::member(params, "taskId")?],
+            Method::SubscriptionsAcknowledged => {
+                let agreed = scan::member(params, "notifications");
+                agreed.and_then(|agreed| scan::member(agreed, "taskIds")).into_iter().flat_map(scan::elements).collect()
+            }
+            _ => return Some(Vec::new()),
+        };
+        // What is put together here names its client's own.
+        let Some(rendering) = &self.rendering else { return Some(Vec::new()) };
+        let told = |raw: &'p str| Some((raw, Cow::Owned(rendering.listened(raw)?)));
+        ids.into_iter().map(told).collect()
+    }
+
+    /// An answer that says why there is none.
+    fn refused(&self, why: &str) -> Spoken {
+        let mut error = ProtocolError::internal(200, format!("{} ({why})", self.failure));
+        error.id = Some(self.id.clone());
+        let text = String::from_utf8(error.to_json()).unwrap_or_default();
+        Spoken { event: Event::message(text), answer: Some(Outcome::Failure) }
     }
 
     fn complete(&self) -> Vec<u8> {
@@ -274,10 +333,14 @@ impl Legacy {
         if event.dispatched() && !event.is_message() {
             return None;
         }
-        let mut answer = None;
+        let (mut event, mut answer, mut asked) = (event, None, None);
         if event.is_message() {
-            let parts = Parts::of(event.data.as_deref()?.trim());
+            let data = event.data.as_deref()?.trim();
+            let parts = Parts::of(data);
             match (&parts.method, parts.id) {
+                (Some(method), Some(id)) if method != Method::Ping.name() => {
+                    asked = Some(self.asked(data, method, id)?);
+                }
                 (Some(_), _) => {}
                 (None, Some(id)) if parts.result.is_some() || parts.error => match &self.awaited {
                     Some(awaited) if same(id, awaited) => answer = Some(parts.outcome()),
@@ -289,9 +352,41 @@ impl Legacy {
                 (None, _) => return None,
             }
         }
+        if let Some(asked) = asked {
+            event.data = Some(asked);
+        }
         self.resumable |= event.id.is_some();
         let id = event.id.as_deref().map(|id| self.mark.stamp(id));
         Some(Spoken { event: Event { event: None, id, ..event }, answer })
+    }
+}
+
+impl Legacy {
+    /// A request of the upstream's, as the client gets it. What it may not ask, or not now, it is told at once.
+    // spec: T-64: "only as part of an in-flight client request of the same user"; BR-51
+    fn asked(&self, data: &str, method: &str, id: &str) -> Option<String> {
+        let under_way = self.busy.is_some() || self.others.as_ref().is_some_and(|(busy, session)| busy.has(session));
+        let method = Method::parse(method).map_or("", Method::name);
+        let params = scan::member(data, "params").unwrap_or("{}");
+        let entry = format!(r#"{{"method":"{method}","params":{params}}}"#);
+        let looked = if under_way { self.questions.one(&entry) } else { Err(Blocked("nothing is under way")) };
+        match looked {
+            Ok(entry) => {
+                let new = scan::member(&entry, "params").unwrap_or("{}");
+                let bytes = match scan::member(data, "params") {
+                    Some(params) => rewrite(data, &mut [(params, new)])?,
+                    None => data.to_owned().into(),
+                };
+                String::from_utf8(bytes.into()).ok()
+            }
+            Err(Blocked(why)) => {
+                tracing::warn!(method, why, "a question of an upstream was not put to its client");
+                if let Some(aside) = &self.aside {
+                    aside.refuse(id, why);
+                }
+                None
+            }
+        }
     }
 }
 
@@ -301,7 +396,11 @@ fn same(raw: &str, id: &OwnedId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_base::ServerName;
+    use portcullis_mcp::dialect::Abilities;
+
     use super::*;
+    use crate::config::Allow;
 
     fn modern(listens: bool) -> Modern {
         Modern {
@@ -310,9 +409,13 @@ mod tests {
             progress: Some("\"p\"".into()),
             logs: false,
             listens,
-            sealer: None,
+            rendering: None,
             failure: "The server x failed.".into(),
         }
+    }
+
+    fn questions() -> Questions {
+        Questions::new(ServerName::parse("x").unwrap(), Allow::LOCAL, Abilities::everything())
     }
 
     fn said(speech: &mut Speech, data: &str) -> Option<String> {
@@ -365,7 +468,10 @@ mod tests {
         let mut speech = Speech::new(
             Words::Legacy(Legacy {
                 awaited: None,
-                cancel: None,
+                aside: None,
+                busy: None,
+                others: None,
+                questions: questions(),
                 resumes: false,
                 mark,
                 resumable: false,
@@ -389,7 +495,10 @@ mod tests {
             let mut speech = Speech::new(
                 Words::Legacy(Legacy {
                     awaited: None,
-                    cancel: None,
+                    aside: None,
+                    busy: None,
+                    others: None,
+                    questions: questions(),
                     resumes,
                     mark,
                     resumable: false,

@@ -7,17 +7,15 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_base::{Clock, Digest, Rng, ServerName, Timestamp};
+use portcullis_base::{Clock, Digest, Rng, Timestamp};
 use portcullis_mcp::{Method, message::Call, scan, tool::canonical};
 
-use super::parts::Parts;
-use crate::{
-    caller::Caller,
-    keys::{Keys, Purpose},
-};
+use super::turn::Turn;
+use crate::keys::{Keys, Purpose};
 
 /// How long a person may take to give the input.
-const LIFETIME: Duration = Duration::from_hours(1);
+// spec: T-65: "expiry <= 15 min"
+pub(super) const LIFETIME: Duration = Duration::from_mins(15);
 
 /// What a client brings back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,19 +52,15 @@ pub(super) struct Sealer {
 impl Sealer {
     /// For `call`; `None` for a method that never asks for input.
     // spec: BR-64: "only for tools/call, prompts/get, resources/read"
-    pub(super) fn of(
-        parts: &Parts,
-        caller: &Caller,
-        server: &ServerName,
-        call: &Call<'_>,
-        method: Method,
-    ) -> Option<Self> {
+    pub(super) fn of(turn: &Turn<'_>, call: &Call<'_>, method: Method) -> Option<Self> {
         if !matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
             return None;
         }
         let target = call.target.as_deref().unwrap_or_default();
         let mut owner = Vec::with_capacity(192);
-        for part in [caller.person.as_str(), caller.client.as_str(), server.as_str(), method.name(), target] {
+        let (parts, caller, endpoint, server) = (turn.parts, turn.caller, turn.endpoint, &turn.server.name);
+        let who = [caller.person.as_str(), caller.client.as_str()];
+        for part in who.into_iter().chain([endpoint.as_str(), server.as_str(), method.name(), target]) {
             owner.extend_from_slice(&(part.len() as u32).to_be_bytes());
             owner.extend_from_slice(part.as_bytes());
         }

@@ -1,15 +1,15 @@
 //! One request on its way through the six steps, and what modern and legacy requests have in common.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use portcullis_audit::Outcome;
+use portcullis_base::{ServerName, SessionId};
 use portcullis_mcp::{
-    Era, Id, Method, ProtocolError, Version, headers as wire, message::Call, method::TargetKind, scan,
+    Era, Headers, Id, Message, Method, ProtocolError, Version, headers as wire, message::Call, method::TargetKind, scan,
 };
-use portcullis_policy::{Permit, Target};
+use portcullis_policy::{Access, Permit, Target};
 use portcullis_store::PersonKind;
 
 use super::{
@@ -31,6 +31,7 @@ use super::{
     sieve::{CLIENT_CREDENTIALS, Discovery, ENTERPRISE_MANAGED, Sieve, Whose},
     speech::Speech,
     stay::{GRACE, Stay},
+    toolbox::{Unboxed, Uris},
 };
 use crate::{
     authority::Whom,
@@ -38,22 +39,119 @@ use crate::{
     config::ToolList,
     connections::{Lack, Presented},
     snapshot::{Server, Snapshot},
-    upstream::{AnswerBody, Credential, DiscoverError, For, Upstream, UpstreamError, lower},
+    toolbox::Toolbox,
+    upstream::{AnswerBody, Conversation, Credential, DiscoverError, For, Upstream, UpstreamError, lower},
 };
 
-/// One request, proved and routed.
-pub(super) struct Turn<'a> {
-    pub parts: &'a Parts,
-    pub calls: &'a Calls,
+/// One request, proved: who is here, at which endpoint, and with what.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'a> {
+    pub parts: &'a Arc<Parts>,
+    pub calls: &'a Arc<Calls>,
     pub crowd: &'a Arc<Crowd>,
     pub snapshot: &'a Arc<Snapshot>,
     pub caller: &'a Caller,
-    pub server: &'a Server,
-    pub upstream: Arc<Upstream>,
+    /// The endpoint's name: that of a server, or of a toolbox.
+    pub endpoint: &'a ServerName,
+    /// What is there.
+    pub place: Place<'a>,
+    /// The session of an older revision that the request belongs to, if it is made for one.
+    pub conversation: Option<&'a SessionId>,
     pub accepts: Accepts,
     pub inbound: Inbound<'a>,
     pub local: &'a Arc<Local>,
     pub address: Option<IpAddr>,
+}
+
+/// What is at an endpoint.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// One server.
+    Server(&'a Server),
+    /// What somebody chose of several.
+    Toolbox(&'a Arc<Toolbox>),
+}
+
+impl<'a> Place<'a> {
+    /// What `snapshot` has at the endpoint called `name`.
+    pub(super) fn of(snapshot: &'a Snapshot, name: &ServerName) -> Option<Self> {
+        let server = snapshot.servers.get(name).map(|server| Self::Server(server));
+        server.or_else(|| snapshot.toolboxes.get(name).map(Self::Toolbox))
+    }
+
+    /// Who may use it.
+    pub(super) fn access(self) -> &'a Access {
+        match self {
+            Self::Server(server) => &server.access,
+            Self::Toolbox(toolbox) => &toolbox.access,
+        }
+    }
+}
+
+/// A visit that was routed to a server.
+#[derive(Clone)]
+pub(super) struct Turn<'a> {
+    pub visit: Visit<'a>,
+    pub server: &'a Server,
+    pub upstream: Arc<Upstream>,
+    /// How the client sees it, if not as it is.
+    pub lens: Option<Lens<'a>>,
+}
+
+/// What a client sees of a server through a toolbox.
+#[derive(Clone)]
+pub(super) struct Lens<'a> {
+    /// The client's own raw arguments.
+    pub arguments: Option<&'a str>,
+    /// Arguments that the client does not know of.
+    pub fixed: Option<&'a BTreeMap<String, String>>,
+    /// How the server's URIs are written for it.
+    pub uris: Arc<Uris>,
+}
+
+/// What is known of the visit is known of the turn.
+impl<'a> Deref for Turn<'a> {
+    type Target = Visit<'a>;
+
+    fn deref(&self) -> &Visit<'a> {
+        &self.visit
+    }
+}
+
+impl<'a> Visit<'a> {
+    /// The visit's way to `server`.
+    pub(super) fn turn(self, server: &'a Server) -> Turn<'a> {
+        let upstream = self.parts.upstreams.open(&server.name, &server.location, server.limits);
+        Turn { visit: self, server, upstream, lens: None }
+    }
+
+    /// Ways to a token that this endpoint takes besides a person at a browser. Where another server issues the tokens, that
+    /// one says so.
+    pub(super) fn extensions(&self) -> Vec<&'static str> {
+        if self.parts.externals.get(self.endpoint).is_some() {
+            return Vec::new();
+        }
+        let machines = (self.snapshot.service_accounts > 0).then_some(CLIENT_CREDENTIALS);
+        let managed = self.parts.settings.identity_assertions.then_some(ENTERPRISE_MANAGED);
+        machines.into_iter().chain(managed).collect()
+    }
+
+    /// Serves one modern message at whatever is at this endpoint, with the headers that came with it; without any if it was
+    /// made in this process.
+    pub(super) async fn modern(
+        self,
+        headers: Option<&Headers<'_>>,
+        message: &Message<'_>,
+        version: Version,
+        method: Option<Method>,
+    ) -> Result<Response<Answer>, Refusal> {
+        match self.place {
+            Place::Server(server) => self.turn(server).modern(headers, message, version, method).await,
+            Place::Toolbox(toolbox) => {
+                Box::pin(Unboxed::new(self, toolbox).modern(headers, message, version, method)).await
+            }
+        }
+    }
 }
 
 /// The answer of an upstream, by its form.
@@ -66,22 +164,25 @@ pub(super) enum Form {
 impl Turn<'_> {
     /// Step four.
     pub(super) async fn decide(&self, deed: &Deed<'_>) -> Result<(Permit, Record), Refusal> {
-        let Self { parts, calls, crowd, snapshot, caller, server, address, .. } = *self;
-        decide(&Scene { parts, calls, crowd, snapshot, caller, server, address }, deed).await
+        let Visit { parts, calls, crowd, snapshot, caller, endpoint, address, .. } = self.visit;
+        decide(&Scene { parts, calls, crowd, snapshot, caller, endpoint, server: self.server, address }, deed).await
     }
 
     /// A request to the upstream, of headers that are all made here.
     // spec: SEC-3, RS-22, T-32, T-35: what the client sent as headers has no way into this, but for those that the
     // settings name.
-    pub(super) fn request(&self, method: HttpMethod, body: Bytes) -> Request<Full<Bytes>> {
+    pub(super) fn request(&self, method: HttpMethod, body: Bytes) -> Request<Bytes> {
         let mut request = self.upstream.request(method, body);
         self.inbound.pass(&self.server.request_headers, request.headers_mut());
         request.extensions_mut().insert(For(self.caller.person.clone()));
+        if let Some(conversation) = self.conversation {
+            request.extensions_mut().insert(Conversation(conversation.clone()));
+        }
         request
     }
 
     /// A message to the upstream.
-    pub(super) fn post(&self, body: Bytes) -> Request<Full<Bytes>> {
+    pub(super) fn post(&self, body: Bytes) -> Request<Bytes> {
         let mut request = self.request(HttpMethod::POST, body);
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -101,8 +202,8 @@ impl Turn<'_> {
         self.parts.connections.credential(self.server, &self.whom()).await
     }
 
-    /// The revisions that this endpoint serves: those of its upstream. While nobody can ask it, all of them.
-    pub(super) async fn versions(&self) -> Result<Arc<[Version]>, UpstreamError> {
+    /// The revisions that the upstream speaks itself. While nobody can ask it, all of them.
+    pub(super) async fn spoken(&self) -> Result<Arc<[Version]>, UpstreamError> {
         if let Some(known) = self.upstream.known_versions() {
             return Ok(known);
         }
@@ -121,13 +222,7 @@ impl Turn<'_> {
             Err(DiscoverError::Upstream(UpstreamError::Credentials { .. })) => Ok(Version::SERVED.into()),
             Err(error) => {
                 tracing::warn!(server.name = %self.server.name, %error, "upstream not discovered");
-                Err(match error {
-                    DiscoverError::Upstream(error) => error,
-                    DiscoverError::Unavailable(status) => UpstreamError::Failed(status),
-                    DiscoverError::NotMcp(_) | DiscoverError::Version(_) => {
-                        UpstreamError::Unusable("not an MCP server")
-                    }
-                })
+                Err(error.into())
             }
         }
     }
@@ -145,13 +240,6 @@ impl Turn<'_> {
                 remembered.keep_versions(upstream.name(), &url, &versions);
             }
         });
-    }
-
-    // spec: TR-29: without sessions "GET and DELETE give 405 with Allow: POST"
-    pub(super) async fn sessions_are_served(&self) -> Result<(), Refusal> {
-        let versions = self.versions().await.map_err(|error| self.unavailable(&error, None))?;
-        let legacy = versions.iter().any(|version| version.era() == Era::Legacy);
-        if legacy { Ok(()) } else { Err(Refusal::method("POST")) }
     }
 
     /// The upstream failed: recorded, and told to the client in general words.
@@ -208,14 +296,23 @@ impl Turn<'_> {
     }
 
     /// Hides from the answer to `method` what the caller may not use, and remembers what they may see.
-    pub(super) fn sieve(&self, method: Method, params: Option<&str>, errand: &Errand<'_>) -> Option<Sieve> {
-        let keeper = errand.holder().filter(|_| method == Method::ToolsList).map(|holder| Keeper {
+    pub(super) fn sieve(
+        &self,
+        (method, era): (Method, Era),
+        params: Option<&str>,
+        errand: &Errand<'_>,
+    ) -> Option<Sieve> {
+        let holder = errand.holder();
+        // A toolbox reads lists whole in any case; what they cost is then known of every server in it.
+        let kept = method == Method::ToolsList && (holder.is_some() || *self.endpoint != self.server.name);
+        let keeper = kept.then(|| Keeper {
             remembered: self.local.remembered.clone(),
             server: self.server.name.clone(),
-            holder: Some(holder.clone()).filter(|_| self.server.tools == ToolList::Personal),
+            holder: holder.cloned().filter(|_| self.server.tools == ToolList::Personal),
             cursor: params.and_then(|params| scan::member(params, "cursor")).and_then(scan::string).map(Into::into),
         });
-        self.list_sieve(method).of_answer(self.whose(method, errand), keeper)
+        let uris = self.lens.as_ref().map(|lens| lens.uris.clone());
+        self.list_sieve(method, era).through(uris).of_answer(self.whose(method, errand), keeper)
     }
 
     /// Who may be shown the answer to `method`, of those that a client may keep.
@@ -233,20 +330,9 @@ impl Turn<'_> {
     }
 
     /// The same for an answer of ours.
-    pub(super) fn list_sieve(&self, method: Method) -> Sieve {
-        let discovery = || Discovery { versions: self.upstream.known_versions(), extensions: self.extensions() };
-        Sieve::of(self.snapshot, self.caller, &self.server.name, self.parts.clock.now(), method, discovery)
-    }
-
-    /// Ways to a token that this endpoint takes besides a person at a browser. Where another server issues the tokens, that
-    /// one says so.
-    fn extensions(&self) -> Vec<&'static str> {
-        if self.parts.externals.get(&self.server.name).is_some() {
-            return Vec::new();
-        }
-        let machines = (self.snapshot.service_accounts > 0).then_some(CLIENT_CREDENTIALS);
-        let managed = self.parts.settings.identity_assertions.then_some(ENTERPRISE_MANAGED);
-        machines.into_iter().chain(managed).collect()
+    pub(super) fn list_sieve(&self, method: Method, era: Era) -> Sieve {
+        let discovery = || Discovery { extensions: self.extensions() };
+        Sieve::of(self.snapshot, self.caller, &self.server.name, self.parts.clock.now(), (method, era), discovery)
     }
 
     /// A whole JSON answer.
@@ -272,8 +358,9 @@ impl Turn<'_> {
             record.end(Outcome::Failure, Some("the upstream refused the request"));
             return Err(error.into());
         }
-        let error = match status {
-            status if status.is_server_error() => UpstreamError::Failed(status.as_u16()),
+        let error = match (seen.spoilt, status) {
+            (Some(why), _) => UpstreamError::Unusable(why),
+            (None, status) if status.is_server_error() => UpstreamError::Failed(status.as_u16()),
             _ => UpstreamError::Unusable("no answer to the request"),
         };
         Err(self.failed(&error, Some(id), &mut record))
