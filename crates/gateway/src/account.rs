@@ -148,6 +148,8 @@ fn servers(app: &App, who: &LoggedIn) -> Vec<String> {
     let admitting = snapshot.servers.values().filter(|server| app.externals.get(&server.name).is_none());
     let admitting = admitting.filter(|server| server.access.admits(&groups));
     let mut names: Vec<String> = admitting.map(|server| server.name.as_str().to_owned()).collect();
+    let toolboxes = snapshot.toolboxes.values().filter(|toolbox| toolbox.access.admits(&groups));
+    names.extend(toolboxes.map(|toolbox| toolbox.name.as_str().to_owned()));
     names.sort();
     names
 }

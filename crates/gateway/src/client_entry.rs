@@ -10,6 +10,9 @@ mod table;
 
 pub use table::CLIENTS;
 
+/// The program that entries start which cannot be a URL.
+pub const BRIDGE: &str = "portcullis";
+
 /// A client.
 #[derive(Debug)]
 pub struct Client {

@@ -28,6 +28,7 @@ use crate::{
     roles::Appointments,
     signing,
     snapshot::{Person, Server, Snapshot},
+    toolbox::Toolbox,
     upstream::{InProcess, Limits, Location, Upstreams},
 };
 
@@ -63,6 +64,8 @@ pub struct Sources {
     pub store: Store,
     /// Servers of the settings file.
     pub servers: Vec<config::Server>,
+    /// Endpoints over several servers.
+    pub toolboxes: Vec<Arc<Toolbox>>,
     /// The rules.
     pub bundle: Arc<Bundle>,
     /// Whether personal access keys are good.
@@ -208,6 +211,7 @@ impl Feed {
         let sources = &self.sources;
         let mut snapshot = Snapshot {
             servers: HashMap::new(),
+            toolboxes: HashMap::new(),
             people: HashMap::new(),
             service_accounts: 0,
             bundle: sources.bundle.clone(),
@@ -223,6 +227,7 @@ impl Feed {
                 credential: Arc::new(config::Credential::None),
                 request_headers: Arc::default(),
                 tools: config::ToolList::Public,
+                allow: config::Allow::LOCAL,
             };
             snapshot.servers.insert(name, Arc::new(sample));
         }
@@ -239,6 +244,7 @@ impl Feed {
         for entry in &sources.servers {
             insert(&mut snapshot, entry);
         }
+        self.open_toolboxes(&mut snapshot);
         for person in sources.store.people().await? {
             let groups: Arc<[Arc<str>]> = person.groups.iter().map(|group| group.as_str().into()).collect();
             let roles = sources.appointments.of_person(&person);
@@ -251,9 +257,28 @@ impl Feed {
         }
         let out = snapshot.people.iter().filter(|(_, person)| person.shut_out).map(|(id, _)| id.clone());
         sources.ended.keep_out(out.collect());
-        sources.upstreams.retain(|name| snapshot.servers.contains_key(name));
+        sources.upstreams.retain(|name| snapshot.servers.get(name).map(|server| (&server.location, server.limits)));
         sources.snapshot.store(Arc::new(snapshot));
         Ok(())
+    }
+}
+
+impl Feed {
+    /// The endpoints over several servers: those of the settings, and the one over all.
+    fn open_toolboxes(&self, snapshot: &mut Snapshot) {
+        for toolbox in &self.sources.toolboxes {
+            snapshot.toolboxes.insert(toolbox.name.clone(), toolbox.clone());
+        }
+        // spec: AG-6, AG-12: in the order of the file, then of the alphabet, so that nothing moves what is there.
+        let mut names: Vec<_> = self.sources.servers.iter().map(|entry| entry.name.clone()).collect();
+        let mut others: Vec<_> = snapshot.servers.keys().filter(|name| !names.contains(name)).cloned().collect();
+        others.sort_unstable();
+        names.extend(others);
+        let all = Toolbox::all(names);
+        snapshot.toolboxes.insert(all.name.clone(), all);
+        for name in snapshot.toolboxes.keys().filter(|name| snapshot.servers.contains_key(*name)) {
+            tracing::error!(toolbox.name = %name, "a server has the name of a toolbox, and its place");
+        }
     }
 }
 
@@ -307,6 +332,7 @@ mod tests {
         let bundle = Arc::new(Bundle::default());
         let empty = Snapshot {
             servers: HashMap::new(),
+            toolboxes: HashMap::new(),
             people: HashMap::new(),
             service_accounts: 0,
             bundle: bundle.clone(),
@@ -317,6 +343,7 @@ mod tests {
             connections: Arc::new(Nobody),
             store,
             servers: Vec::new(),
+            toolboxes: Vec::new(),
             bundle,
             personal_keys: config::AccessKeys { enabled: false, longest: Duration::ZERO },
             environment: config::Environment::default(),

@@ -64,6 +64,11 @@ pub fn survey(config: &Config, bundle: &Bundle, servers: &[Server], people: &[Pe
             groups.entry(&entry.group).or_default().named_by.push(format!("server {}", server.name));
         }
     }
+    for toolbox in &config.toolboxes {
+        for entry in &toolbox.access.entries {
+            groups.entry(&entry.group).or_default().named_by.push(format!("toolbox {}", toolbox.name));
+        }
+    }
     groups.remove("*");
     groups.into_iter().map(|(name, group)| Group { name: name.to_owned(), ..group }).collect()
 }

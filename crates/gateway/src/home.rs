@@ -28,6 +28,7 @@ use crate::{
     },
     return_to::ReturnTo,
     roles::Standing,
+    toolbox::{ALL, cost},
 };
 
 /// Most rows an administrator is shown of everybody else's access.
@@ -59,7 +60,7 @@ async fn show(State(app): State<Arc<App>>, who: LoggedIn, Query(query): Query<Do
     let sees_all = who.roles.standing() == Standing::Administrator;
     let view = Home {
         account: who.account(),
-        servers: servers(&app, &who),
+        servers: servers(&app, &who).await?,
         clients: applications(own).map(|grant| client_row(&app, grant, None)).collect(),
         others: if sees_all { others(&app, &who).await? } else { Vec::new() },
         now,
@@ -107,9 +108,9 @@ async fn revoke(
     Ok(Redirect::to(&format!("{back}?done=revoked")).into_response())
 }
 
-fn servers(app: &App, who: &LoggedIn) -> Vec<ServerCard> {
+async fn servers(app: &App, who: &LoggedIn) -> Result<Vec<ServerCard>, PageError> {
     let groups: Vec<Arc<str>> = who.person.groups.iter().map(|group| group.as_str().into()).collect();
-    let snapshot = app.snapshot.load();
+    let snapshot = app.snapshot.load_full();
     let mut servers: Vec<ServerCard> = snapshot
         .servers
         .values()
@@ -118,10 +119,31 @@ fn servers(app: &App, who: &LoggedIn) -> Vec<ServerCard> {
             name: server.name.as_str().to_owned(),
             description: server.description.clone(),
             url: app.config.server_url(&server.name),
+            behind: Vec::new(),
+            cost: None,
         })
         .collect();
     servers.sort_by(|a, b| a.name.cmp(&b.name));
-    servers
+    let mut toolboxes: Vec<_> = snapshot.toolboxes.values().filter(|toolbox| toolbox.access.admits(&groups)).collect();
+    // Everything comes last, and only where it is more than one server.
+    toolboxes.sort_by(|a, b| (a.name.as_str() == ALL, &a.name).cmp(&(b.name.as_str() == ALL, &b.name)));
+    for toolbox in toolboxes {
+        let behind = snapshot.behind(toolbox, &groups);
+        if behind.is_empty() || (behind.len() == 1 && toolbox.name.as_str() == ALL) {
+            continue;
+        }
+        servers.push(ServerCard {
+            name: toolbox.name.as_str().to_owned(),
+            description: toolbox.description.clone(),
+            url: app.config.server_url(&toolbox.name),
+            behind: behind.iter().map(|server| server.name.to_string()).collect(),
+            cost: match who.roles.standing() {
+                Standing::Administrator => Some(cost(&app.store, toolbox).await.map_err(PageError::unavailable)?),
+                _ => None,
+            },
+        });
+    }
+    Ok(servers)
 }
 
 async fn others(app: &App, who: &LoggedIn) -> Result<Vec<ClientRow>, PageError> {

@@ -54,6 +54,7 @@ pub mod snapshot;
 pub mod start;
 pub mod step_up;
 pub mod system;
+pub mod toolbox;
 pub mod transport;
 pub mod trusted_issuer;
 pub mod unlock;

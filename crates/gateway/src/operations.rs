@@ -11,11 +11,11 @@ use axum::{
 };
 use prometheus_client::{
     encoding::text::encode,
-    metrics::gauge::Gauge,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
-use crate::app::App;
+use crate::{app::App, upstream::Reason};
 
 /// `/healthz`, `/readyz`, `/metrics`.
 pub fn routes(app: Arc<App>) -> Router {
@@ -66,6 +66,15 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
         None,
         app.index_lag.load(Ordering::Relaxed),
     );
+    // spec: BR-119: "counted and visible to administrators per upstream"
+    let refused = Family::<Vec<(&'static str, String)>, Counter>::default();
+    for (server, counts) in app.upstreams.counts() {
+        for reason in Reason::ALL.into_iter().filter(|reason| counts.of(*reason) > 0) {
+            let labels = vec![("server", server.to_string()), ("reason", reason.as_str().to_owned())];
+            refused.get_or_create(&labels).inc_by(counts.of(reason));
+        }
+    }
+    registry.register("bridge_refused", "What could not be carried between clients and servers of two eras", refused);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => {

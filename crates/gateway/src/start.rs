@@ -23,11 +23,11 @@ use crate::{
     assertion_keys::AssertionKeys,
     authority::{self, Authority},
     authorization,
-    config::Config,
+    config::{Config, Problems},
     connections::{self, Connections},
     ended::Ended,
     external::Externals,
-    feed::{Feed, FeedError, Sources},
+    feed::{Feed, FeedError, SAMPLE, Sources},
     fresh::Fresh,
     identity::Providers,
     indexing::Indexing,
@@ -44,7 +44,7 @@ use crate::{
     system,
     trusted_issuer::{Reaching, Workloads},
     unlock::{UnlockError, Unlocked, unlock},
-    upstream::{InProcess, Upstreams},
+    upstream::{InProcess, Upstreams, stdio::Host},
 };
 
 /// The administrator's one-time link is good for so long.
@@ -94,6 +94,9 @@ pub enum StartError {
         /// What is wrong.
         error: ServerError,
     },
+    /// What toolboxes name.
+    #[error(transparent)]
+    Toolboxes(Problems),
     /// The root key, and what it must open.
     #[error(transparent)]
     Unlock(#[from] UnlockError),
@@ -116,12 +119,19 @@ pub struct Surroundings {
     pub rng: Arc<dyn Rng>,
     /// Whether the sample server stands behind the gate.
     pub sample: bool,
+    /// What starts servers that are commands: this very binary, or another that calls `portcullis_sandbox::launch`.
+    pub launcher: PathBuf,
 }
 
 impl Surroundings {
     /// The real clock and real randomness.
     pub fn real(sample: bool) -> Self {
-        Self { clock: Arc::new(system::SystemClock), rng: Arc::new(system::SystemRng::new()), sample }
+        Self {
+            clock: Arc::new(system::SystemClock),
+            rng: Arc::new(system::SystemRng::new()),
+            sample,
+            launcher: Host::THIS.into(),
+        }
     }
 }
 
@@ -167,7 +177,7 @@ pub fn node(data: &Path, rng: &dyn Rng) -> io::Result<String> {
 
 /// Starts everything; returns when both listeners answer.
 pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running, StartError> {
-    let Surroundings { clock, rng, sample } = surroundings;
+    let Surroundings { clock, rng, sample, launcher } = surroundings;
     let bundle = Arc::new(rules(&config).map_err(StartError::Rules)?);
     let public = bind(config.listen, "listen").await?;
     let private = bind(config.operations, "operations").await?;
@@ -190,12 +200,18 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     for server in &config.servers {
         Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
     }
+    let added = store.servers().await?.into_iter().map(|row| row.name);
+    let own = sample.then(|| ServerName::parse(SAMPLE).ok()).flatten();
+    let known: Vec<_> = config.servers.iter().map(|server| server.name.clone()).chain(added).chain(own).collect();
+    config.check_toolboxes(&known).map_err(StartError::Toolboxes)?;
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
     let outbound = outbound(&config, dialer.clone())?;
-    let upstreams = Arc::new(Upstreams::new(dialer.clone()));
+    let host = Host::with_launcher(launcher, &config.data);
+    let upstreams = Arc::new(Upstreams::new(dialer.clone()).hosting(host));
 
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
         servers: HashMap::new(),
+        toolboxes: HashMap::new(),
         people: HashMap::new(),
         service_accounts: 0,
         bundle: bundle.clone(),
@@ -230,6 +246,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let feed = Feed::load(Sources {
         store: store.clone(),
         servers: config.servers.clone(),
+        toolboxes: config.toolboxes.iter().cloned().map(Arc::new).collect(),
         environment: config.environment.clone(),
         bundle: bundle.clone(),
         appointments: appointments.clone(),
@@ -304,6 +321,7 @@ impl Running {
         for task in self.tasks {
             let _ = task.await;
         }
+        self.app.upstreams.close().await;
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
         closed

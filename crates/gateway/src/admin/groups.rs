@@ -80,6 +80,11 @@ fn named(app: &App) -> BTreeMap<String, Vec<String>> {
             name(&entry.group, format!("server {}", server.name));
         }
     }
+    for toolbox in snapshot.toolboxes.values() {
+        for entry in &toolbox.access.entries {
+            name(&entry.group, format!("toolbox {}", toolbox.name));
+        }
+    }
     for role in Role::ALL {
         for group in app.appointments.groups_with(role) {
             name(group, format!("role {}", role.as_str()));

@@ -97,7 +97,7 @@ pub async fn approve(
 fn event(app: &App, who: &LoggedIn, request: &Checked, grant: &Grant, how: &How) -> Event {
     let mut actor = who.actor();
     actor.client = Some(request.client.clone());
-    let server = resources::server_at(app, &request.resource).map(|server| server.name.clone());
+    let server = resources::endpoint_at(app, &request.resource).map(|endpoint| endpoint.name().clone());
     Event::new(Kind::ConsentGranted, app.clock.now())
         .by(actor)
         .on(Target { server, ..Target::default() })

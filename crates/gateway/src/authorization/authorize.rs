@@ -141,8 +141,9 @@ async fn ask(
         Err(Refusal::Page(error)) => return Err(page(error, id, query)),
         Err(Refusal::Redirect(error)) => return refuse(app, Reader::Person(who), &known.client, &error, arrival).await,
     };
-    let server = resources::server_at(app, &checked.resource).filter(|server| resources::admits(server, &who.person));
-    let Some(server) = server else { return Err(no_access(app, &checked)) };
+    let endpoint =
+        resources::endpoint_at(app, &checked.resource).filter(|endpoint| resources::may_use(endpoint, &who.person));
+    let Some(endpoint) = endpoint else { return Err(no_access(app, &checked)) };
     let now = app.clock.now();
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
     if arrival == Arrival::AfterSignIn && now.since(who.browser.authenticated_at) < JUST_NOW {
@@ -161,7 +162,7 @@ async fn ask(
             return approve::approve(app, who, &checked, &transaction, approve::How::Remembered).await;
         }
     }
-    Ok(consent::page(app, Reader::Person(who), &known, &checked, &server).into_response())
+    Ok(consent::page(app, Reader::Person(who), &known, &checked, &endpoint).into_response())
 }
 
 pub(super) fn check(app: &App, request: &AuthorizeRequest, client: &Client) -> Result<Checked, Refusal> {

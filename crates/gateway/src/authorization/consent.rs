@@ -11,11 +11,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use portcullis_base::{PersonId, Timestamp, token};
 use portcullis_oauth::{authorize::Checked, client::ClientKind, consent::may_remember, redirect};
-use portcullis_store::StoredClient;
+use portcullis_store::{Person, StoredClient};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::{documents, lookalike::resembles, reader::Reader};
+use super::{documents, lookalike::resembles, reader::Reader, resources::groups};
 use crate::{
     app::App,
     error::PageError,
@@ -24,7 +24,7 @@ use crate::{
         Page,
         consent::{Consent, Identity, Remember, Warning, consent},
     },
-    snapshot::Server,
+    snapshot::Endpoint,
 };
 
 /// How long a consent page may be open.
@@ -76,7 +76,7 @@ impl Transaction {
 }
 
 /// The page for one request of one client.
-pub fn page(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Checked, server: &Server) -> Page {
+pub fn page(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Checked, endpoint: &Endpoint) -> Page {
     let client = &known.client;
     let id = client.id.as_str();
     let name = client.metadata.client_name.as_deref().unwrap_or(id);
@@ -95,9 +95,10 @@ pub fn page(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Check
         redirect_uri: &request.redirect_uri,
         redirect_host: &place.shown,
         form_target: place.form_target,
-        server: server.name.as_str(),
+        server: endpoint.name().as_str(),
+        behind: reader.person().map_or_else(Vec::new, |who| behind(app, endpoint, &who.person)),
         // What a server says of itself is for those who may sign in.
-        server_description: server.description.as_deref().filter(|_| reader.person().is_some()),
+        server_description: endpoint.description().filter(|_| reader.person().is_some()),
         resource: &request.resource,
         scopes: request.scopes.iter().collect(),
         warnings: warnings(known, name, identity, request, place.host.as_deref()),
@@ -106,6 +107,13 @@ pub fn page(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Check
         account: reader.account(),
         form_token: &reader.session().form_token,
     })
+}
+
+/// The servers that a toolbox leads this person to.
+fn behind(app: &App, endpoint: &Endpoint, person: &Person) -> Vec<String> {
+    let Endpoint::Toolbox(toolbox) = endpoint else { return Vec::new() };
+    let servers = app.snapshot.load().behind(toolbox, &groups(person));
+    servers.iter().map(|server| server.name.to_string()).collect()
 }
 
 fn warnings<'a>(

@@ -150,7 +150,7 @@ async fn deny(app: &App, reader: Reader<'_>, transaction: Transaction) -> Result
     let request = &transaction.request;
     let mut actor = reader.actor();
     actor.client = Some(request.client.clone());
-    let server = resources::server_at(app, &request.resource).map(|server| server.name.clone());
+    let server = resources::endpoint_at(app, &request.resource).map(|endpoint| endpoint.name().clone());
     let event = Event::new(Kind::ConsentDenied, app.clock.now())
         .by(actor)
         .on(Target { server, ..Target::default() })

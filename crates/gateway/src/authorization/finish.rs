@@ -32,6 +32,7 @@ use crate::{
     error::PageError,
     extract::LoggedIn,
     return_to::{finish_at, sign_in_for},
+    snapshot::Endpoint,
 };
 
 #[derive(Deserialize)]
@@ -125,23 +126,26 @@ async fn ask_again(app: &App, who: &LoggedIn, agreed: &Agreed<'_>) -> Result<Res
     if !agreed.spend(app).await? {
         return Err(consent::spent());
     }
-    let server = resources::server_at(app, &transaction.request.resource)
-        .filter(|server| resources::admits(server, &who.person))
+    let endpoint = resources::endpoint_at(app, &transaction.request.resource)
+        .filter(|endpoint| resources::may_use(endpoint, &who.person))
         .ok_or_else(no_access)?;
-    Ok(consent::page(app, Reader::Person(who), &known, &transaction.request, &server).into_response())
+    Ok(consent::page(app, Reader::Person(who), &known, &transaction.request, &endpoint).into_response())
 }
 
 /// The person agreed: the code, if client and access still are what the page showed. What they agreed by is spent with it.
 pub async fn conclude(app: &App, who: &LoggedIn, agreed: &Agreed<'_>) -> Result<Response, PageError> {
     let request = &agreed.transaction.request;
     let known = unchanged(app, agreed).await?;
-    let server = resources::server_at(app, &request.resource).filter(|server| resources::admits(server, &who.person));
-    let Some(server) = server else {
+    let endpoint =
+        resources::endpoint_at(app, &request.resource).filter(|endpoint| resources::may_use(endpoint, &who.person));
+    let Some(endpoint) = endpoint else {
         agreed.spend(app).await?;
         return Err(no_access());
     };
     // spec: UP-67
-    if let Some(offer) = sitting::first(app, who, &server, agreed).await? {
+    if let Endpoint::Server(server) = &endpoint
+        && let Some(offer) = sitting::first(app, who, server, agreed).await?
+    {
         return Ok(offer);
     }
     // spec: T-5: not for addresses on this computer, whatever the form says.

@@ -112,8 +112,9 @@ impl<'a> Requester<'a> {
             client: self.client.or_else(|| grant.map(|grant| &grant.client)).cloned(),
             address: Some(self.source.0),
         };
-        let server =
-            grant.and_then(|grant| resources::server_at(self.app, &grant.resource)).map(|server| server.name.clone());
+        let server = grant
+            .and_then(|grant| resources::endpoint_at(self.app, &grant.resource))
+            .map(|endpoint| endpoint.name().clone());
         let event = Event::new(kind, self.app.clock.now()).by(actor).on(Target { server, ..Target::default() });
         match grant {
             Some(grant) => event.text("grant", grant.id.as_str().to_owned()),

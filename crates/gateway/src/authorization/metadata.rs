@@ -32,7 +32,7 @@ pub async fn openid(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
 /// spec: RS-1, RS-8: without authentication; the name of a server is no secret, what it offers is.
 pub async fn protected_resource(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let name = ServerName::parse(&name).ok();
-    let known = name.filter(|name| app.snapshot.load().servers.contains_key(name));
+    let known = name.filter(|name| app.snapshot.load().endpoint(name).is_some());
     let name = known.ok_or_else(nowhere_at_all)?;
     let (url, text) = (app.config.server_url(&name), Some(name.as_str()));
     let document = match app.externals.get(&name) {

@@ -90,8 +90,8 @@ async fn show(
         }
         Err(Refusal::Redirect(error)) => return refuse(app, reader, &known.client, &error, Arrival::Direct).await,
     };
-    let server = resources::server_at(app, &checked.resource).ok_or_else(PageError::not_found)?;
-    let page = consent::page(app, reader, &known, &checked, &server);
+    let endpoint = resources::endpoint_at(app, &checked.resource).ok_or_else(PageError::not_found)?;
+    let page = consent::page(app, reader, &known, &checked, &endpoint);
     let cookie = visit.cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
     Ok((cookie, page).into_response())
 }

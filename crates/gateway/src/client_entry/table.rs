@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Client, File, Format, Step};
 
-/// The bridge for clients that can only start a command; pinned, as everything that `npx` runs should be.
-const BRIDGE: &str = "mcp-remote@0.15.1";
+/// Another bridge than ours, for who has Node.js and not our program; pinned, as everything that `npx` runs should be.
+const OTHER_BRIDGE: &str = "for a computer without the program portcullis, with Node.js: \"command\": \"npx\", \
+                            \"args\": [\"-y\", \"mcp-remote@0.15.1\", \"{url}\"]";
 
 fn url(url: &str) -> Value {
     json!({ "url": url })
@@ -17,6 +18,11 @@ fn http(url: &str) -> Value {
 
 fn server_url(url: &str) -> Value {
     json!({ "serverUrl": url })
+}
+
+/// For clients that can only start a command.
+fn bridge(url: &str) -> Value {
+    json!({ "command": super::BRIDGE, "args": ["bridge", url] })
 }
 
 /// All clients.
@@ -40,9 +46,10 @@ pub const CLIENTS: &[Client] = &[
             place: "claude_desktop_config.json (Settings > Developer > Edit Config)",
             format: Format::Json("mcpServers"),
         }),
-        entry: |url| json!({ "command": "npx", "args": ["-y", BRIDGE, url] }),
+        entry: bridge,
         steps: &[
-            Step::Note("this entry starts a bridge and needs Node.js; the sign-in page opens by itself"),
+            Step::Note("this entry starts a bridge on this computer; the sign-in page opens by itself"),
+            Step::Note(OTHER_BRIDGE),
             Step::Note("if the gateway has a public https URL: Settings > Connectors > Add custom connector > {url}"),
         ],
     },
@@ -354,10 +361,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bridge_is_the_release_that_is_tested() {
+    fn the_other_bridge_is_the_release_that_is_tested() {
         let manifest: Value = serde_json::from_str(include_str!("../../../../tests/clients/package.json")).unwrap();
         let tested =
             manifest["dependencies"]["mcp-remote"].as_str().or(manifest["devDependencies"]["mcp-remote"].as_str());
-        assert_eq!(tested, BRIDGE.strip_prefix("mcp-remote@"));
+        assert!(OTHER_BRIDGE.contains(&format!("\"mcp-remote@{}\"", tested.expect("a release"))));
     }
 }

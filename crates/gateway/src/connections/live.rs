@@ -11,7 +11,11 @@ use std::{
 use portcullis_base::{ConnectionId, Timestamp};
 
 use super::presented::{From, Presented, Tried};
-use crate::{config, snapshot::Server, upstream::Credential};
+use crate::{
+    config,
+    snapshot::Server,
+    upstream::{Credential, Location},
+};
 
 /// A credential that ends so soon is renewed before it is used.
 const LATE: Duration = Duration::from_secs(10);
@@ -138,13 +142,21 @@ impl Live {
     }
 }
 
-/// Whether `server` is at this origin, which ends with a slash.
-pub(super) fn is_at(origin: &str, server: &Server) -> bool {
-    server.url().is_some_and(|url| url.as_str().starts_with(origin))
+/// Whether `server` is at this origin, or is this command.
+pub(super) fn is_at(at: &str, server: &Server) -> bool {
+    match server.url() {
+        // Its end is a slash.
+        Some(url) => url.as_str().starts_with(at),
+        None => origin(server).is_some_and(|own| own == at),
+    }
 }
 
-/// The origin that a credential for `server` may be sent to, with a slash at its end.
+/// The origin that a credential for `server` may be sent to, with a slash at its end, or the command that may be started
+/// with it: another one is another program, of which nobody said that it may have the key.
 pub(super) fn origin(server: &Server) -> Option<String> {
+    if let Location::Command { argv, .. } = &server.location {
+        return Some(format!("command:{}", serde_json::to_string(&**argv).ok()?));
+    }
     let url = url::Url::parse(server.url()?.as_str()).ok()?;
     Some(format!("{}/", url.origin().ascii_serialization()))
 }

@@ -96,7 +96,11 @@ impl Connections {
         Some(Live {
             id: Some(row.id.clone()),
             version: row.version,
-            credential: upstream::Credential::new([header], row.holder.clone()),
+            credential: upstream::Credential::new([header], row.holder.clone()).renewal_of(format!(
+                "{} {}",
+                row.id,
+                connected_at.as_millis()
+            )),
             scopes: row.scopes.clone(),
             at,
             settings: server.credential.clone(),

@@ -152,7 +152,7 @@ impl Connections {
         Ok(Live {
             id: None,
             version: SERIAL.fetch_add(1, Ordering::Relaxed),
-            credential: upstream::Credential::new([header], key.holder.clone()),
+            credential: upstream::Credential::new([header], key.holder.clone()).renewal_of("made"),
             scopes,
             at: origin(server).ok_or_else(unfit)?,
             settings: server.credential.clone(),

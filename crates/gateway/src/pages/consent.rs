@@ -37,6 +37,8 @@ pub struct Consent<'a> {
     pub form_target: String,
     /// The server's name.
     pub server: &'a str,
+    /// The servers that it leads to, if it is a toolbox.
+    pub behind: Vec<String>,
     /// The server's own words about itself, if known.
     pub server_description: Option<&'a str>,
     /// The resource that the token will be good for.
@@ -101,6 +103,9 @@ pub fn consent(view: &Consent<'_>) -> Page {
                     dl.facts {
                         div { dt { "Redirect address" } dd.mono { (printable(view.redirect_uri, 400)) } }
                         div { dt { "Server" } dd.mono { (printable(view.resource, 300)) } }
+                        @if !view.behind.is_empty() {
+                            div { dt { "Servers behind it" } dd { (printable(&view.behind.join(", "), 400)) } }
+                        }
                         @if let Some(text) = view.server_description {
                             div { dt { "About the server" } dd { (printable(text, 200)) } }
                         }

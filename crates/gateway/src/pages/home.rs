@@ -9,7 +9,7 @@ use super::{
     Account, Page, Room, foreign, moment, snippet,
     table::{Head, actions, cell, table},
 };
-use crate::roles::Standing;
+use crate::{roles::Standing, toolbox::Cost};
 
 /// What the home page shows.
 pub struct Home<'a> {
@@ -35,6 +35,10 @@ pub struct ServerCard {
     pub description: Option<String>,
     /// Its address for clients.
     pub url: String,
+    /// The servers behind it, if it is a toolbox.
+    pub behind: Vec<String>,
+    /// What its list costs, for administrators.
+    pub cost: Option<Cost>,
 }
 
 /// One consent that is in force.
@@ -108,6 +112,15 @@ fn server_card(at: usize, server: &ServerCard) -> Markup {
         article.card.server {
             h3 { (foreign(&server.name)) }
             @if let Some(text) = &server.description { p.muted { (printable(text, 160)) } }
+            @if !server.behind.is_empty() {
+                p.small.muted { "Toolbox of " (printable(&server.behind.join(", "), 300)) }
+            }
+            @if let Some(cost) = server.cost.as_ref().filter(|cost| cost.tools > 0) {
+                p.small.muted {
+                    (cost.tools) " tools: about " (cost.list) " tokens as a list, " (cost.search) " with search on"
+                    @if !cost.unseen.is_empty() { "; more servers are not counted, nobody has seen their tools yet" }
+                }
+            }
             div.copyable {
                 code id=(url_id) { (server.url) }
                 button.small-button type="button" data-copy=(url_id) hidden { "Copy" }

@@ -91,16 +91,16 @@ mod tests {
         {
           "mcpServers": {
             "acme": {
-              "command": "npx",
+              "command": "portcullis",
               "args": [
-                "-y",
-                "mcp-remote@0.15.1",
+                "bridge",
                 "https://gw.example/mcp/acme"
               ]
             }
           }
         }
-        This entry starts a bridge and needs Node.js; the sign-in page opens by itself
+        This entry starts a bridge on this computer; the sign-in page opens by itself
+        For a computer without the program portcullis, with Node.js: "command": "npx", "args": ["-y", "mcp-remote@0.15.1", "https://gw.example/mcp/acme"]
         If the gateway has a public https URL: Settings > Connectors > Add custom connector > https://gw.example/mcp/acme
         "#);
     }

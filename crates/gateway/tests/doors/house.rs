@@ -115,6 +115,7 @@ impl House {
         let (people, servers) = (HashMap::new(), HashMap::new());
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
             servers,
+            toolboxes: HashMap::new(),
             people,
             service_accounts: 0,
             bundle: bundle.clone(),
@@ -151,6 +152,7 @@ impl House {
         let feed = Feed::load(feed::Sources {
             store: store.clone(),
             servers: config.servers.clone(),
+            toolboxes: config.toolboxes.iter().cloned().map(Arc::new).collect(),
             environment: config.environment.clone(),
             bundle,
             appointments: appointments.clone(),

@@ -4,17 +4,25 @@ use std::sync::Arc;
 
 use portcullis_base::ServerName;
 use portcullis_gateway::{
+    config,
     outbound::{Dialer, Reach},
-    upstream::{Credential, DiscoverError, Discovery, Limits, Location, Upstream as Asked, UpstreamError, UpstreamUrl},
+    upstream::{
+        Credential, DiscoverError, Discovery, Egress, Limits, Location, Transport, Upstream as Asked, UpstreamError,
+        UpstreamUrl,
+    },
 };
 use portcullis_mcp::Version;
 use serde_json::json;
 
-use crate::upstream::{Reply, Seen, Speaks, Upstream, error, soon};
+use crate::upstream::{After, Reply, Seen, Speaks, Upstream, error, soon};
 
 fn asked(at: std::net::SocketAddr) -> Arc<Asked> {
+    pinned(at, config::Speaks::Auto)
+}
+
+fn pinned(at: std::net::SocketAddr, speaks: config::Speaks) -> Arc<Asked> {
     let url = UpstreamUrl::parse(&format!("http://{at}/mcp")).unwrap();
-    let location = Location::Url { url, reach: Reach::Private, egress: Arc::default() };
+    let location = Location::Url { url, reach: Reach::Private, egress: Arc::new(Egress::speaking(speaks)) };
     Arc::new(Asked::new(ServerName::parse("fake").unwrap(), location, &Dialer::new([]).unwrap(), Limits::default()))
 }
 
@@ -78,6 +86,62 @@ async fn refusals_of_the_probe_are_read_as_the_table_says() {
     }
     let neither = |seen: &Seen| Some(Reply::json(404, &error(seen, -32601)));
     assert_eq!(discover(Speaks::Modern, neither).await.unwrap().versions, [Version::V2026_07_28]);
+}
+
+/// A server of HTTP+SSE, whose stream begins with `first` and which answers POSTs to its address with `status`.
+fn streaming(status: u16, first: &str) -> impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static {
+    let first = first.to_owned();
+    move |seen: &Seen| {
+        Some(match seen.method.as_str() {
+            "GET" => Reply::Events(Vec::new(), vec![first.clone()], After::Hang),
+            _ => Reply::status(status),
+        })
+    }
+}
+
+/// spec: TR-123, TR-124
+#[tokio::test]
+async fn the_oldest_transport_is_tried_where_nothing_takes_messages() {
+    let good = "event: endpoint\ndata: /messages/?session_id=1\n\n";
+    for status in [400, 404, 405] {
+        let found = discover(Speaks::Legacy, streaming(status, good)).await.unwrap();
+        assert_eq!((found.transport, found.versions.as_slice()), (Transport::Sse, &[Version::V2024_11_05][..]));
+    }
+    for bad in [
+        "event: endpoint\ndata: http://127.0.0.1:9/messages\n\n",
+        "event: endpoint\ndata: //elsewhere.example/messages\n\n",
+        "event: endpoint\ndata: http://a:b@127.0.0.1/\n\n",
+        "data: {}\n\nevent: endpoint\ndata: /messages\n\n",
+    ] {
+        let found = discover(Speaks::Legacy, streaming(405, bad)).await;
+        assert!(matches!(found, Err(DiscoverError::NotMcp(_))), "{bad}: {found:?}");
+    }
+    // spec: TR-122: it is there, and an outage of its other door says nothing of it.
+    let found = discover(Speaks::Legacy, streaming(503, good)).await;
+    assert!(matches!(found, Err(DiscoverError::Unavailable(503))), "{found:?}");
+    let sessions = discover(Speaks::Legacy, |seen| (seen.method == "GET").then(|| Reply::status(500))).await.unwrap();
+    assert_eq!(sessions.transport, Transport::Http);
+}
+
+/// spec: TR-125
+#[tokio::test]
+async fn what_an_administrator_knows_is_not_asked() {
+    let upstream = Upstream::start(Speaks::Both).await;
+    let found = pinned(upstream.at, config::Speaks::Stateless).discover(&Credential::none()).await.unwrap();
+    assert_eq!(found.versions, [Version::V2026_07_28]);
+    assert!(upstream.calls("initialize").is_empty());
+    let upstream = Upstream::start(Speaks::Both).await;
+    let found = pinned(upstream.at, config::Speaks::Sessions).discover(&Credential::none()).await.unwrap();
+    assert_eq!(found.versions, LEGACY);
+    assert!(upstream.calls("server/discover").is_empty());
+    let upstream = Upstream::with(Speaks::Both, |seen| {
+        let first = "event: endpoint\ndata: messages\n\n".to_owned();
+        (seen.method == "GET").then(|| Reply::Events(Vec::new(), vec![first], After::Hang))
+    })
+    .await;
+    let found = pinned(upstream.at, config::Speaks::Sse).discover(&Credential::none()).await.unwrap();
+    assert_eq!(found.transport, Transport::Sse);
+    assert!(upstream.seen().iter().all(|seen| seen.method == "GET"));
 }
 
 /// spec: TR-122, TR-136, T-29

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::BodyExt;
 use portcullis_gateway::{
     config::{self, Config, Sources},
     outbound::{Dialer, Reach},
@@ -52,7 +52,7 @@ fn entry(url: &str, lines: &str) -> config::Server {
 }
 
 fn asked(entry: &config::Server, limits: Limits) -> Arc<Asked> {
-    let url = UpstreamUrl::parse(entry.url.as_str()).unwrap();
+    let url = UpstreamUrl::parse(entry.place.url().unwrap().as_str()).unwrap();
     let egress = Arc::new(Egress::new(entry).unwrap());
     let location = Location::Url { url, reach: Reach::Private, egress };
     let limits = Limits { concurrent: entry.concurrent, ..limits };
@@ -63,11 +63,11 @@ fn plain(at: SocketAddr) -> Arc<Asked> {
     asked(&entry(&format!("http://{at}/mcp"), ""), Limits::default())
 }
 
-fn call(upstream: &Asked, rpc: &str) -> Request<Full<Bytes>> {
+fn call(upstream: &Asked, rpc: &str) -> Request<Bytes> {
     upstream.request(Method::POST, json!({ "jsonrpc": "2.0", "id": 1, "method": rpc }).to_string().into())
 }
 
-async fn send(upstream: &Asked, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, UpstreamError> {
+async fn send(upstream: &Asked, request: Request<Bytes>) -> Result<Response<AnswerBody>, UpstreamError> {
     soon(upstream.send(request, &Credential::none())).await
 }
 
@@ -259,7 +259,8 @@ async fn who_waits_too_long_for_a_place_is_told_so_and_who_listens_takes_none() 
     let limits = Limits { head: Duration::from_millis(300), ..Limits::default() };
     let lines = "    limits: { concurrent: 1 }\n";
     let upstream = asked(&entry(&format!("http://{}/mcp", server.at), lines), limits);
-    let listens = upstream.request(Method::GET, Bytes::new());
+    let mut listens = upstream.request(Method::GET, Bytes::new());
+    listens.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
     let listeners = join_all((0..3).map(|_| send(&upstream, listens.clone()))).await;
     assert!(listeners.iter().all(Result::is_ok));
     let under_way = send(&upstream, call(&upstream, "tools/call")).await.unwrap();

@@ -25,7 +25,7 @@ use portcullis_base::{
 };
 use portcullis_gateway::{
     authority::{Held, MintError, Minted, RefreshError, Revocation, Whom},
-    config::{Credential, ToolList},
+    config::{Allow, Config, Credential, Sources, ToolList},
     connections::{self, Authorities, Connections},
     ended::Ended,
     journal::{self, Journal},
@@ -36,8 +36,9 @@ use portcullis_gateway::{
     roles::Roles,
     snapshot::{Person, Server, Snapshot},
     system::SystemClock,
+    toolbox::Toolbox,
     transport::Watched,
-    upstream::{InProcess, Limits, Location, UpstreamUrl, Upstreams},
+    upstream::{Counts, Egress, InProcess, Limits, Location, Upstream, UpstreamUrl, Upstreams},
 };
 use portcullis_oauth::{
     access::AccessClaims,
@@ -68,11 +69,14 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     pub data: Arc<TempDir>,
+    upstreams: Arc<Upstreams>,
 }
 
 /// How a gateway is set up.
 pub struct Setup {
     pub servers: Vec<(&'static str, SocketAddr)>,
+    /// Endpoints over several servers, as the settings write them; the one over all is always there.
+    pub toolboxes: &'static str,
     /// Whether the sample server is there, as `sample`.
     pub sample: bool,
     pub limits: Limits,
@@ -81,7 +85,11 @@ pub struct Setup {
     /// What the servers want to see.
     pub credential: Credential,
     pub tools: ToolList,
+    /// What the servers may ask of clients.
+    pub allow: Allow,
     pub request_headers: Vec<HeaderName>,
+    /// What it is called, if not by its address.
+    pub public_url: Option<String>,
     /// Where data is, to start again on it.
     pub data: Option<Arc<TempDir>>,
     /// The clock, where it is to be moved.
@@ -94,13 +102,16 @@ impl Default for Setup {
         let second = Duration::from_secs(1);
         Self {
             servers: Vec::new(),
+            toolboxes: "",
             sample: false,
             limits: Limits { head: 5 * second, idle: 5 * second, total: 20 * second, ..Limits::default() },
             access: Access::default(),
             rules: "",
             credential: Credential::None,
             tools: ToolList::Personal,
+            allow: Allow::REMOTE,
             request_headers: Vec::new(),
+            public_url: None,
             data: None,
             clock: None,
             settings: |_| {},
@@ -127,7 +138,7 @@ impl Gateway {
     pub async fn start(setup: Setup) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let public_url = format!("http://{address}");
+        let public_url = setup.public_url.unwrap_or_else(|| format!("http://{address}"));
         // A journal is one process's, also of two in one test.
         let journal = if setup.data.is_some() { "journal-again" } else { "journal" };
         let data = setup.data.unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
@@ -155,13 +166,18 @@ impl Gateway {
             let url = UpstreamUrl::parse(&format!("http://{at}/mcp")).unwrap();
             let server = Server {
                 name: name.clone(),
-                location: Location::Url { url, reach: Reach::Private, egress: Arc::default() },
+                location: Location::Url {
+                    url,
+                    reach: Reach::Private,
+                    egress: Arc::new(Egress::default().allowing(setup.allow)),
+                },
                 limits: setup.limits,
                 access: setup.access.clone(),
                 description: None,
                 credential: Arc::new(setup.credential.clone()),
                 request_headers: setup.request_headers.clone().into(),
                 tools: setup.tools,
+                allow: setup.allow,
             };
             (name, Arc::new(server))
         });
@@ -179,6 +195,7 @@ impl Gateway {
                 credential: Arc::new(Credential::None),
                 request_headers: Arc::default(),
                 tools: ToolList::Public,
+                allow: Allow::LOCAL,
             };
             servers.insert(name, Arc::new(server));
         }
@@ -198,6 +215,7 @@ impl Gateway {
         });
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
             service_accounts: 0,
+            toolboxes: toolboxes(setup.toolboxes, &setup.servers),
             servers,
             people: HashMap::from(people),
             bundle: Arc::new(Bundle::load(sources).unwrap()),
@@ -220,6 +238,7 @@ impl Gateway {
         let mut settings = Settings::new(&public_url, Origins::new(&url, address, ["https://app.example"]));
         (setup.settings)(&mut settings);
         let origins = settings.origins.clone();
+        let upstreams = Arc::new(Upstreams::new(Dialer::new([]).unwrap()));
         let proxy = Arc::new(Proxy::new(Parts {
             journal: journal.clone(),
             snapshot: snapshot.clone(),
@@ -234,11 +253,25 @@ impl Gateway {
             rng: rng.clone(),
             connections: connections.clone(),
             store: store.clone(),
-            upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
+            upstreams: upstreams.clone(),
             settings,
         }));
         tokio::spawn(listen(listener, proxy, origins));
-        Self { address, ended, snapshot, journal, public_url, connections, issuer, store, signing, clock, rng, data }
+        Self {
+            address,
+            ended,
+            snapshot,
+            journal,
+            public_url,
+            connections,
+            issuer,
+            store,
+            signing,
+            clock,
+            rng,
+            data,
+            upstreams,
+        }
     }
 
     /// A token of `person` for `fake`, for everything.
@@ -295,13 +328,55 @@ impl Gateway {
                 kind: PersonKind::Person,
             }),
         );
-        let (servers, bundle, revision) = (now.servers.clone(), now.bundle.clone(), now.revision + 1);
-        self.snapshot.store(Arc::new(Snapshot { servers, people, service_accounts: 0, bundle, revision }));
+        let (servers, toolboxes) = (now.servers.clone(), now.toolboxes.clone());
+        let (bundle, revision) = (now.bundle.clone(), now.revision + 1);
+        self.snapshot.store(Arc::new(Snapshot { servers, toolboxes, people, service_accounts: 0, bundle, revision }));
+    }
+
+    /// A client with a token of `person` for the endpoint called `name`.
+    pub fn client_at(&self, person: &str, name: &str) -> Client {
+        let token = self.token_for(person, name, "mcp:read mcp:call", Duration::from_mins(5));
+        Client { at: self.address, path: format!("/mcp/{name}"), token: Some(token) }
+    }
+
+    /// Has other settings in force from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        let now = self.snapshot.load();
+        let mut next = Snapshot {
+            servers: now.servers.clone(),
+            toolboxes: now.toolboxes.clone(),
+            people: now.people.clone(),
+            service_accounts: now.service_accounts,
+            bundle: now.bundle.clone(),
+            revision: now.revision + 1,
+        };
+        change(&mut next);
+        self.snapshot.store(Arc::new(next));
     }
 
     /// A client with a token of `person`.
     pub fn client(&self, person: &str) -> Client {
         Client { at: self.address, path: "/mcp/fake".into(), token: Some(self.token(person)) }
+    }
+
+    fn fake(&self) -> Arc<Upstream> {
+        let server = self.snapshot.load().servers[&ServerName::parse("fake").unwrap()].clone();
+        self.upstreams.open(&server.name, &server.location, server.limits)
+    }
+
+    /// What could not be carried to and from `fake`.
+    pub fn counts(&self) -> Arc<Counts> {
+        self.fake().counts().clone()
+    }
+
+    /// Calls at `fake` that wait for their people.
+    pub fn waiting(&self) -> usize {
+        self.fake().waiting()
+    }
+
+    /// Takes leave of the servers, as at the end of the process.
+    pub async fn leave(&self) {
+        self.upstreams.close().await;
     }
 
     /// What stands in the journal so far.
@@ -364,6 +439,15 @@ async fn people_in(data: &Path, now: Timestamp) -> Store {
     store
 }
 
+fn toolboxes(text: &str, servers: &[(&str, SocketAddr)]) -> HashMap<ServerName, Arc<Toolbox>> {
+    let text = if text.is_empty() { String::new() } else { format!("toolboxes:\n{text}") };
+    let sources = Sources { file: Some(("portcullis.yaml".into(), text)), ..Sources::default() };
+    let loaded = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+    let all = Toolbox::all(servers.iter().map(|(name, _)| ServerName::parse(name).unwrap()));
+    let toolboxes = loaded.config.toolboxes.into_iter().map(Arc::new).chain([all]);
+    toolboxes.map(|toolbox| (toolbox.name.clone(), toolbox)).collect()
+}
+
 fn in_process(sample: Sample) -> InProcess {
     let sample = Arc::new(sample);
     Arc::new(move || {
@@ -392,7 +476,7 @@ async fn listen(listener: TcpListener, proxy: Arc<Proxy>, origins: Arc<Origins>)
                 async move {
                     let checked = origins.check(request.uri(), request.headers(), Exposure::Guarded);
                     Ok::<_, io::Error>(match checked {
-                        Ok(()) => proxy.serve(request, Some(peer.ip())).await,
+                        Ok(()) => Box::pin(proxy.serve(request, Some(peer.ip()))).await,
                         Err(status) => {
                             let mut response = http::Response::new(Answer::empty());
                             *response.status_mut() = status;
@@ -565,11 +649,14 @@ pub fn modern(method: &str, mut params: Value) -> (Vec<(String, String)>, Value)
     let name = match method {
         "tools/call" | "prompts/get" => params["name"].as_str(),
         "resources/read" => params["uri"].as_str(),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => params["taskId"].as_str(),
         _ => None,
     };
     headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
-    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = serde_json::json!({});
+    if params["_meta"]["io.modelcontextprotocol/clientCapabilities"].is_null() {
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = serde_json::json!({});
+    }
     (headers, serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
 }
 

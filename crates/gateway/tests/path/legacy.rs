@@ -1,15 +1,15 @@
 //! Stories of 2025-03-26 to 2025-11-25.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use portcullis_base::{ManualClock, Timestamp};
 use portcullis_gateway::{proxy::Settings, upstream::Limits};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     harness::{Gateway, Setup, call, initialize},
-    upstream::{After, Reply, Speaks, Upstream, soon},
+    upstream::{After, Reply, Seen, Speaks, Upstream, soon},
 };
 
 /// spec: TR-22, TR-81, TR-133, TR-6, TR-85, TR-84
@@ -90,7 +90,7 @@ async fn event_ids_lead_back_into_their_own_session_only() {
     assert_eq!(upstream.seen().last().unwrap().header("last-event-id"), "");
 }
 
-/// spec: TR-80, TR-30, TR-136, T-69
+/// spec: TR-80, TR-30, TR-136, TR-135, T-69
 #[tokio::test]
 async fn a_session_is_of_the_revision_that_both_sides_agreed_on() {
     let upstream = Upstream::start(Speaks::Legacy).await;
@@ -117,7 +117,18 @@ async fn a_session_is_of_the_revision_that_both_sides_agreed_on() {
     .await;
     let gateway = Gateway::before(upstream.at).await;
     let got = gateway.client("alice").post(&[], &initialize("2025-11-25")).await;
-    assert_eq!((got.status.as_u16(), got.code()), (502, -32603));
+    // That is not what was asked for: the session is bridged, and the upstream's is left.
+    assert_eq!(got.json()["result"]["protocolVersion"], "2025-11-25", "{got:?}");
+    assert!(got.headers.contains_key("mcp-session-id"));
+
+    let upstream = Upstream::with(Speaks::Legacy, |seen| {
+        let result = json!({ "protocolVersion": "1999-01-01", "capabilities": {} });
+        (seen.rpc() == "initialize").then(|| Reply::json(200, &seen.result(result)))
+    })
+    .await;
+    let gateway = Gateway::before(upstream.at).await;
+    let got = gateway.client("alice").post(&[], &initialize("2025-11-25")).await;
+    assert_eq!(got.code(), -32603, "{got:?}");
     assert!(!got.headers.contains_key("mcp-session-id"));
 }
 
@@ -187,6 +198,74 @@ async fn a_stream_of_a_session_carries_questions_and_its_own_answer() {
     assert_eq!((got.header("content-type"), &got.json()["id"]), ("application/json", &json!("mine")));
     let neither = [("content-type", "application/json"), ("accept", "text/html"), headers[0]];
     assert_eq!(client.exchange(Method::POST, &neither, call("mine", "echo").to_string()).await.status, 406);
+}
+
+/// The answers that the upstream got to its own requests, once there are `count` of them.
+async fn refusals(upstream: &Upstream, count: usize) -> Vec<Seen> {
+    loop {
+        let refused: Vec<_> = upstream.seen().into_iter().filter(|seen| seen.body["error"].is_object()).collect();
+        if refused.len() >= count {
+            return refused;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn question(id: &str, method: &str, field: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": { "message": "Say",
+        "requestedSchema": { "type": "object", "properties": { field: { "type": "string" } } } } })
+}
+
+/// spec: T-64, BR-66, BR-76
+#[tokio::test]
+async fn a_question_that_may_not_be_asked_is_answered_here() {
+    let upstream = Upstream::with(Speaks::Legacy, |seen| {
+        (seen.rpc() == "tools/call").then(|| {
+            let secret = question("q1", "elicitation/create", "apiKey");
+            let model = question("q2", "sampling/createMessage", "x");
+            let fine = question("q3", "elicitation/create", "colour");
+            let ping = json!({ "jsonrpc": "2.0", "id": "q4", "method": "ping" });
+            Reply::events(&[secret, model, fine, ping, seen.result(json!({ "content": [] }))], After::End)
+        })
+    })
+    .await;
+    let gateway = Gateway::before(upstream.at).await;
+    let client = gateway.client("alice");
+    let session = client.initialize().await;
+    let mut stream = client.stream(&[("mcp-session-id", session.as_str())], &call("mine", "echo")).await;
+    let asked = soon(stream.message()).await.unwrap();
+    assert_eq!((&asked["id"], &asked["params"]["message"]), (&json!("q3"), &json!("fake: Say")), "{asked}");
+    assert_eq!(soon(stream.message()).await.unwrap()["id"], "q4");
+    assert_eq!(soon(stream.message()).await.unwrap()["id"], "mine");
+    let mut refused = soon(refusals(&upstream, 2)).await;
+    refused.sort_by_key(|seen| seen.body["id"].to_string());
+    let answers: Vec<_> = refused.iter().map(|seen| (&seen.body["id"], seen.header("mcp-session-id"))).collect();
+    assert_eq!(answers, [(&json!("q1"), "upstream-session"), (&json!("q2"), "upstream-session")]);
+}
+
+/// spec: T-64, BR-51
+#[tokio::test]
+async fn a_question_beside_a_call_belongs_to_a_call_that_is_under_way() {
+    let upstream = Upstream::with(Speaks::Legacy, |seen| match seen.method.as_str() {
+        "GET" => Some(Reply::events(&[question("q", "elicitation/create", "colour")], After::Hang)),
+        _ if seen.rpc() == "tools/call" => Some(Reply::events(&[], After::Hang)),
+        _ => None,
+    })
+    .await;
+    let gateway = Gateway::before(upstream.at).await;
+    let client = gateway.client("alice");
+    let session = client.initialize().await;
+    let headers = [("mcp-session-id", session.as_str()), ("accept", "text/event-stream")];
+    let mut idle = client.send(Method::GET, &headers, "").await;
+    let polled = idle.next();
+    tokio::select! {
+        said = polled => panic!("nobody asked for anything: {said:?}"),
+        refused = soon(refusals(&upstream, 1)) => assert_eq!(refused[0].body["id"], "q"),
+    }
+    drop(idle);
+    let _calling = client.stream(&headers[..1], &call("mine", "echo")).await;
+    let mut stream = client.send(Method::GET, &headers, "").await;
+    assert_eq!(soon(stream.message()).await.unwrap()["id"], "q");
 }
 
 /// spec: TR-81, TR-7

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bridged;
 mod connecting;
 mod discovery;
 mod egress;
@@ -9,12 +10,24 @@ mod gate;
 mod harness;
 mod hostile;
 mod legacy;
+mod lines;
 mod modern;
+mod older;
+mod older_inputs;
+mod older_streams;
+mod older_toolbox;
+mod oldest;
 mod outbound;
+mod parked;
+mod questions;
 mod records;
 mod refusals;
 mod sample;
 mod smuggling;
 mod states;
+mod toolbox;
+mod toolbox_lists;
+mod toolbox_streams;
+mod toolbox_tasks;
 mod unconnected;
 mod upstream;

@@ -24,6 +24,10 @@ async fn a_call_arrives_rebuilt_and_its_answer_comes_back_as_the_clients_own() {
     let (headers, mut body) = modern("tools/call", json!({ "name": "echo", "arguments": { "text": "hi" } }));
     body["id"] = json!("my-id");
     body["params"]["_meta"]["progressToken"] = json!("my-token");
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (name, value) in [("traceparent", trace), ("tracestate", "no state"), ("baggage", "who=canary")] {
+        body["params"]["_meta"][name] = json!(value);
+    }
     let mut all: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     all.extend([
         ("cookie", "session=canary"),
@@ -47,6 +51,9 @@ async fn a_call_arrives_rebuilt_and_its_answer_comes_back_as_the_clients_own() {
     assert_eq!(calls.len(), 1);
     let seen = &calls[0];
     assert!(seen.body["id"].is_u64() && seen.body["params"]["_meta"]["progressToken"] == seen.body["id"], "{seen:?}");
+    // spec: TR-73, BR-70
+    let meta = &seen.body["params"]["_meta"];
+    assert_eq!((&meta["traceparent"], meta.get("tracestate"), meta.get("baggage")), (&json!(trace), None, None));
     assert_eq!(seen.header("mcp-method"), "tools/call");
     assert_eq!(seen.header("mcp-name"), "echo");
     assert_eq!(seen.header("accept"), "application/json, text/event-stream");
@@ -184,4 +191,37 @@ async fn connections_to_a_server_are_kept() {
         futures_util::future::join_all((0..8).map(|_| client.modern("tools/list", json!({})))).await;
     }
     assert!(upstream.connections() <= 12, "{} connections for eight calls at a time", upstream.connections());
+}
+
+/// spec: TR-128, T-70
+#[tokio::test]
+async fn a_tool_whose_headers_cannot_be_followed_is_not_listed() {
+    let upstream = Upstream::with(Speaks::Both, |seen| {
+        let schema = |kind: &str, header: &str| json!({ "type": "object", "properties": { "a": { "type": kind, "x-mcp-header": header } } });
+        let tools = json!([
+            { "name": "good", "inputSchema": schema("string", "Region") },
+            { "name": "empty", "inputSchema": schema("string", "") },
+            { "name": "odd", "inputSchema": schema("string", "Re gion") },
+            { "name": "number", "inputSchema": schema("number", "Region") },
+            { "name": "plain", "inputSchema": { "type": "object" } },
+        ]);
+        let result = json!({ "resultType": "complete", "ttlMs": 5, "cacheScope": "public", "tools": tools });
+        (seen.rpc() == "tools/list").then(|| Reply::json(200, &seen.result(result)))
+    })
+    .await;
+    let gateway = Gateway::before(upstream.at).await;
+    let client = gateway.client("alice");
+    let names = |list: &serde_json::Value| -> Vec<String> {
+        let tools = list["result"]["tools"].as_array().unwrap();
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let listed = client.modern("tools/list", json!({})).await.json();
+    assert_eq!(
+        (names(&listed), &listed["result"]["cacheScope"]),
+        (vec!["good".into(), "plain".into()], &json!("public"))
+    );
+    // Older revisions have no such headers, and nothing that could be wrong with them.
+    let session = client.initialize().await;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    assert_eq!(names(&client.within(&session, &body).await.json()).len(), 5);
 }

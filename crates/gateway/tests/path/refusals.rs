@@ -270,21 +270,29 @@ async fn parameter_headers_are_held_against_the_servers_own_definition() {
 
 /// spec: TR-28, TR-29, T-54
 #[tokio::test]
-async fn an_endpoint_serves_the_eras_of_its_server_and_names_them() {
-    let upstream = Upstream::start(Speaks::Legacy).await;
-    let gateway = Gateway::before(upstream.at).await;
-    let got = gateway.client("alice").modern("server/discover", json!({})).await;
-    assert_eq!((got.status.as_u16(), got.code()), (400, -32022));
-    assert_eq!(got.json()["error"]["data"]["supported"], json!(["2025-11-25", "2025-06-18", "2025-03-26"]));
-
-    let upstream = Upstream::start(Speaks::Modern).await;
-    let gateway = Gateway::before(upstream.at).await;
-    let client = gateway.client("alice");
-    let got = client.post(&[], &initialize("2025-11-25")).await;
-    assert_eq!(got.status, 400, "{got:?}");
-    assert!(String::from_utf8_lossy(&got.body).contains("2026-07-28") || got.code() == -32020, "{got:?}");
-    for method in [Method::GET, Method::DELETE] {
-        let got = client.exchange(method, &[("mcp-session-id", "x"), ("accept", "text/event-stream")], "").await;
-        assert_eq!((got.status.as_u16(), got.header("allow")), (405, "POST"));
+async fn every_endpoint_serves_every_revision_and_names_them() {
+    for speaks in [Speaks::Legacy, Speaks::Modern, Speaks::Both] {
+        let upstream = Upstream::start(speaks).await;
+        let gateway = Gateway::before(upstream.at).await;
+        let client = gateway.client("alice");
+        let (mut headers, mut body) = modern("server/discover", json!({}));
+        body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2099-01-01".into();
+        headers[0].1 = "2099-01-01".into();
+        let got = client.post(&borrowed(&headers), &body).await;
+        assert_eq!((got.status.as_u16(), got.code()), (400, -32022), "{got:?}");
+        let served = json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]);
+        assert_eq!(got.json()["error"]["data"]["supported"], served);
+        for version in ["2025-11-25", "2025-06-18", "2025-03-26"] {
+            let got = client.post(&[], &initialize(version)).await;
+            assert_eq!(
+                (got.status.as_u16(), &got.json()["result"]["protocolVersion"]),
+                (200, &json!(version)),
+                "{got:?}"
+            );
+        }
+        for method in [Method::GET, Method::DELETE] {
+            let got = client.exchange(method, &[("mcp-session-id", "x"), ("accept", "text/event-stream")], "").await;
+            assert_eq!(got.status, 404);
+        }
     }
 }

@@ -32,7 +32,11 @@ async fn gateway() -> (Upstream, Gateway, Arc<ManualClock>) {
 }
 
 fn params(tool: &str) -> Value {
-    json!({ "name": tool, "arguments": { "a": 1, "b": { "c": "d", "e": 2.0 } } })
+    json!({ "name": tool, "arguments": { "a": 1, "b": { "c": "d", "e": 2.0 } }, "_meta": forms() })
+}
+
+fn forms() -> Value {
+    json!({ "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} } })
 }
 
 /// The state that the client is given for an unfinished call.
@@ -66,8 +70,12 @@ async fn the_state_of_a_server_travels_sealed_and_comes_back_exactly() {
         let seen = upstream.calls("tools/call").pop().unwrap();
         assert_eq!(seen.body["params"]["requestState"], STATE);
         // The same arguments, written in another order.
-        let turned = json!({ "arguments": { "b": { "e": 2.0, "c": "d" }, "a": 1 }, "name": tool });
-        assert_eq!(finished(&client, turned, state).await, (200, 0), "{tool}");
+        let turned = json!({ "arguments": { "b": { "e": 2.0, "c": "d" }, "a": 1 }, "name": tool, "_meta": forms() });
+        assert_eq!(finished(&client, turned, begun(&client, tool).await).await, (200, 0), "{tool}");
+        // spec: T-65, BR-62: an answer that was lost is no way to give a second one.
+        let before = upstream.calls("tools/call").len();
+        assert_eq!(finished(&client, params(tool), state).await, (400, -32602), "{tool}");
+        assert_eq!(upstream.calls("tools/call").len(), before);
     }
 }
 
@@ -92,7 +100,7 @@ async fn nobody_finishes_what_another_began_or_something_else() {
     let (headers, mut body) = modern("tools/list", json!({}));
     body["params"]["requestState"] = state.clone();
     assert_eq!(alice.post(&crate::harness::borrowed(&headers), &body).await.status, 400);
-    clock.advance(Duration::from_hours(1));
+    clock.advance(Duration::from_mins(15));
     assert_eq!(finished(&gateway.client("alice"), params("echo"), state).await, (400, -32602));
     assert_eq!(upstream.calls("tools/call").len(), before, "nothing of it was forwarded");
 }

@@ -101,7 +101,7 @@ async fn a_listener_hears_that_its_person_has_connected() {
 /// spec: TR-125
 #[tokio::test]
 async fn a_restart_knows_what_a_server_speaks() {
-    let (upstream, _gate) = guarded(Speaks::Legacy, &["alice-at-fake"]).await;
+    let (upstream, _gate) = guarded(Speaks::Modern, &["alice-at-fake"]).await;
     let gateway = behind(&upstream, oauth()).await;
     gateway.connect("alice", "alice-at-fake").await;
     gateway.client("alice").initialize().await;
@@ -119,9 +119,13 @@ async fn a_restart_knows_what_a_server_speaks() {
         ..Setup::default()
     };
     let again = Gateway::start(setup).await;
-    // Bob has nothing there, so nobody could ask: it is known all the same that this server has no such revision.
-    let got = again.client("bob").modern("tools/list", json!({})).await;
-    assert_eq!((got.status.as_u16(), got.code()), (400, -32022), "{got:?}");
+    // Bob has nothing there, so nobody could ask: it is known all the same that this server keeps no subscriptions of a
+    // session, and that they are kept here.
+    let client = again.client("bob");
+    let session = client.initialize().await;
+    let subscribe = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": { "uri": "x:y" } });
+    let got = client.within(&session, &subscribe).await;
+    assert_eq!(got.json()["result"], json!({}), "{got:?}");
 }
 
 /// spec: TR-8

@@ -19,12 +19,17 @@ use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 /// A request as an upstream saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: Method,
+    /// Path and query.
+    pub target: String,
     pub headers: HeaderMap,
     pub body: Value,
     pub raw: Bytes,
@@ -64,6 +69,8 @@ pub enum After {
     Broken,
     /// This piece again and again.
     Repeat(String),
+    /// What the test says, until it says no more.
+    Told(Saying),
 }
 
 impl Reply {
@@ -86,6 +93,21 @@ impl Reply {
         }
         self
     }
+}
+
+/// Pieces that a test says one after the other.
+#[derive(Clone)]
+pub struct Saying(Arc<Mutex<mpsc::UnboundedReceiver<String>>>);
+
+/// The mouth of a stream.
+pub fn saying() -> (mpsc::UnboundedSender<String>, After) {
+    let (mouth, pieces) = mpsc::unbounded_channel();
+    (mouth, After::Told(Saying(Arc::new(Mutex::new(pieces)))))
+}
+
+/// A message as an event.
+pub fn event(message: &Value) -> String {
+    format!("data: {message}\n\n")
 }
 
 type Behaviour = dyn Fn(&Seen) -> Option<Reply> + Send + Sync;
@@ -161,7 +183,8 @@ async fn serve(
                     let (head, body) = request.into_parts();
                     let raw = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                     let body = serde_json::from_slice(&raw).unwrap_or(Value::Null);
-                    let request = Seen { method: head.method, headers: head.headers, body, raw };
+                    let (method, target) = (head.method, head.uri.to_string());
+                    let request = Seen { method, target, headers: head.headers, body, raw };
                     seen.lock().unwrap().push(request.clone());
                     Ok::<_, Infallible>(answer((*behaviour)(&request).unwrap(), drops).await)
                 }
@@ -222,6 +245,13 @@ impl Body for Played {
                 Poll::Pending
             }
             After::Broken => Poll::Ready(Some(Err(std::io::Error::other("broken")))),
+            After::Told(saying) => {
+                let piece = std::task::ready!(saying.0.lock().unwrap().poll_recv(cx));
+                if piece.is_none() {
+                    self.drops = None;
+                }
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into()))))
+            }
             After::Repeat(piece) => Poll::Ready(Some(Ok(Frame::data(piece.into())))),
         }
     }
@@ -297,7 +327,7 @@ fn tools() -> Value {
 }
 
 /// Tells back what was seen: headers and body.
-fn called(seen: &Seen) -> Value {
+pub fn called(seen: &Seen) -> Value {
     let headers: Vec<Value> =
         seen.headers.iter().map(|(name, value)| json!([name.as_str(), value.to_str().unwrap()])).collect();
     json!({ "resultType": "complete", "content": [{ "type": "text", "text": "done" }],

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::{Held, MintError, Minted, RefreshError, Revocation, Whom},
-    config::{Credential, HeaderCredential, Holders, KeySource, OAuth, ToolList},
+    config::{Allow, Credential, HeaderCredential, Holders, KeySource, OAuth, ToolList},
     connections::{Authorities, Connections, Parts, Presented},
     feed::Follower,
     journal::{self, Durability, Journal},
@@ -347,6 +347,7 @@ fn journal(dir: &Path, clock: &Arc<ManualClock>, node: u64) -> Journal {
 pub(crate) fn snapshot(servers: impl IntoIterator<Item = Arc<Server>>) -> Snapshot {
     Snapshot {
         servers: servers.into_iter().map(|server| (server.name.clone(), server)).collect(),
+        toolboxes: HashMap::new(),
         people: HashMap::new(),
         service_accounts: 0,
         bundle: Arc::new(Bundle::default()),
@@ -368,6 +369,7 @@ pub(crate) fn server_at(url: &str, name: &str, credential: Credential) -> Server
         description: None,
         credential: Arc::new(credential),
         request_headers: Arc::default(),
+        allow: Allow::REMOTE,
         tools: ToolList::Personal,
     }
 }

@@ -85,6 +85,7 @@ async fn an_address_is_said_if_somebody_vouched_for_it() {
     };
     house.app.snapshot.store(Arc::new(Snapshot {
         servers: before.servers.clone(),
+        toolboxes: before.toolboxes.clone(),
         people: HashMap::from([(PersonId::new("usr_ada"), Arc::new(person))]),
         service_accounts: 0,
         bundle: before.bundle.clone(),

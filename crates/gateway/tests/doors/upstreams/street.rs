@@ -15,7 +15,7 @@ use http::{StatusCode, header};
 use portcullis_base::{Secret, ServerName};
 use portcullis_gateway::{
     authority::{Authority, Begun, Held},
-    config::{ClientProof, Credential, OAuth, OAuthClient, ToolList},
+    config::{Allow, ClientProof, Credential, OAuth, OAuthClient, ToolList},
     outbound::{AddressPolicy, Dialer, Outbound, Reach},
     snapshot::{Server, Snapshot},
     upstream::{Egress, Limits, Location, UpstreamUrl},
@@ -231,6 +231,7 @@ pub fn server_at(url: &str, credential: Credential) -> Server {
         credential: Arc::new(credential),
         request_headers: Arc::default(),
         tools: ToolList::Personal,
+        allow: Allow::REMOTE,
     }
 }
 
@@ -242,6 +243,7 @@ pub fn put(house: &House, server: Server) -> Arc<Server> {
     servers.insert(server.name.clone(), server.clone());
     house.app.snapshot.store(Arc::new(Snapshot {
         servers,
+        toolboxes: before.toolboxes.clone(),
         people: before.people.clone(),
         service_accounts: before.service_accounts,
         bundle: before.bundle.clone(),
