@@ -107,6 +107,7 @@ impl Abroad {
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot::Snapshot {
             servers: seen,
+            toolboxes: HashMap::new(),
             people: HashMap::new(),
             service_accounts: 0,
             bundle: Arc::default(),

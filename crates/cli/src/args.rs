@@ -5,11 +5,13 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
+    bridge::Bridge,
     identity::{Identity, Offboard, OnOff, User},
     machines::{Key, Keys, Proof, ServiceAccount},
-    upstreams::{ConnectionsCommand, ServerCommand, Whose},
+    upstreams::{ConnectionsCommand, ServerCommand, ToolboxCommand, Whose},
 };
 
+mod bridge;
 mod identity;
 mod machines;
 mod upstreams;
@@ -72,7 +74,8 @@ Examples:
     /// Put an MCP server behind the gateway and print its new URL
     ///
     /// The server must be running: it is asked whether it speaks MCP. If so, a running gateway serves it at once as
-    /// /mcp/NAME, and clients need a sign-in to reach it there.
+    /// /mcp/NAME, and clients need a sign-in to reach it there. Behind `--` stands a command instead of a URL: the gateway
+    /// runs it itself, walled off, without a shell, and with nothing in its environment.
     ///
     /// A server that asks for OAuth is noticed: its authorization server is looked for, and each person connects once,
     /// as themselves. A server that takes an API key needs to be told so: --api-key-from for one key for everybody,
@@ -83,7 +86,8 @@ Examples:
   portcullis protect http://127.0.0.1:3001/mcp --name everything
   portcullis protect https://tickets.internal/mcp --private --group support
   portcullis protect https://search.example.com/mcp --api-key-from env:SEARCH_KEY
-  portcullis protect https://crm.example.com/mcp --credential header --header X-Api-Key")]
+  portcullis protect https://crm.example.com/mcp --credential header --header X-Api-Key
+  portcullis protect --read /srv/documents --network -- npx -y @modelcontextprotocol/server-filesystem@2025.8.21 /srv/documents")]
     Protect(Protect),
     /// Take a server away from the gateway again
     #[command(after_help = "Example:\n  portcullis unprotect everything")]
@@ -94,6 +98,9 @@ Examples:
     /// List the servers behind the gateway, and find out why one does not work
     #[command(subcommand)]
     Server(ServerCommand),
+    /// List the endpoints over several servers, and what one has and costs
+    #[command(subcommand)]
+    Toolbox(ToolboxCommand),
     /// See who is connected at which server, and end that
     #[command(subcommand)]
     Connections(ConnectionsCommand),
@@ -109,6 +116,12 @@ Examples:
   portcullis connect cursor --print              the entry and nothing else
   portcullis connect --list                      all clients")]
     Connect(Connect),
+    /// Speak MCP on standard input and output, for clients that speak nothing else
+    ///
+    /// A client that can only start a command starts this one, and reaches the server at URL by it: the gateway, or any MCP
+    /// server over Streamable HTTP. If the server wants to know who calls, the sign-in page opens in the browser, once; the
+    /// sign-in is kept in the keyring, or in a file that only you can read, and shared by all bridges to the same URL.
+    Bridge(Bridge),
     /// Add, list and change the people of this gateway
     #[command(subcommand)]
     User(User),
@@ -181,7 +194,23 @@ pub struct Up {
 #[derive(Args, Debug)]
 pub struct Protect {
     /// URL of the server's MCP endpoint (Streamable HTTP)
-    pub url: String,
+    #[arg(required_unless_present = "command")]
+    pub url: Option<String>,
+    /// A program that speaks MCP on its standard streams, and its arguments: the gateway runs it, once for each person
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["url", "private", "issuer", "header", "api_key_from"])]
+    pub command: Vec<String>,
+    /// The variable of its environment that each person's own key is given in, or an administrator's with --shared
+    #[arg(long, value_name = "NAME", requires = "command", conflicts_with = "credential")]
+    pub key_variable: Option<String>,
+    /// Let the command reach the network of this machine; without this it reaches nobody
+    #[arg(long, requires = "command")]
+    pub network: bool,
+    /// A file or directory that the command may read; may be repeated
+    #[arg(long, value_name = "PATH", requires = "command")]
+    pub read: Vec<PathBuf>,
+    /// A file or directory that the command may also write; may be repeated
+    #[arg(long, value_name = "PATH", requires = "command")]
+    pub write: Vec<PathBuf>,
     /// Its name in /mcp/NAME [default: what the server calls itself]
     #[arg(long)]
     pub name: Option<String>,
@@ -367,7 +396,7 @@ mod tests {
     /// The guides teach by example, so each of their commands must be one that is understood.
     #[test]
     fn commands_of_the_guides_are_understood() {
-        for (name, least) in [("identity", 10), ("keys", 4)] {
+        for (name, least) in [("identity", 10), ("keys", 4), ("bridge", 5)] {
             let path = format!("{}/../../docs/guides/{name}.md", env!("CARGO_MANIFEST_DIR"));
             let guide = std::fs::read_to_string(path).expect("guide");
             let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());

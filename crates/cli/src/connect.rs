@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use portcullis_base::{Clock, ServerName};
 use portcullis_gateway::{
-    client_entry::{CLIENTS, Client, Format},
+    client_entry::{BRIDGE, CLIENTS, Client, Format},
     feed::SAMPLE,
     system::SystemClock,
+    toolbox::ALL,
 };
 use serde_json::json;
 
@@ -42,7 +43,7 @@ pub async fn run(args: &Connect, common: &Common, settings: &Settings) -> Result
     let client = Client::named(typed).ok_or_else(|| unknown(typed))?;
     let server = server(args.server.as_deref(), settings).await?;
     let url = format!("{}/mcp/{server}", settings.public_url());
-    let entry = (client.entry)(&url);
+    let entry = entry(client, &url);
     let Some(format) = client.file.map(|file| file.format) else { return explain(client, server.as_str(), &url, args) };
     let snippet = format.text(server.as_str(), &entry);
     if args.print {
@@ -94,6 +95,18 @@ pub async fn run(args: &Connect, common: &Common, settings: &Settings) -> Result
         line(format_args!("  {}", step.sentence(server.as_str(), &url)));
     }
     Ok(())
+}
+
+/// The entry for this computer.
+fn entry(client: &Client, url: &str) -> serde_json::Value {
+    let mut entry = (client.entry)(url);
+    // Programs of the desktop do not look where a shell does, so they are told where this program is.
+    if entry.get("command").is_some_and(|command| command == BRIDGE)
+        && let Ok(own) = std::env::current_exe()
+    {
+        entry["command"] = own.display().to_string().into();
+    }
+    entry
 }
 
 /// Reads the file again, as a client would.
@@ -153,7 +166,7 @@ fn by_hand(client: &Client, name: &str, url: &str, snippet: &str, args: &Connect
         .help("name the file with --file PATH, or print the entry with --print"));
     }
     if args.json {
-        print_json(&json!({ "client": client.id, "server": name, "url": url, "entry": (client.entry)(url) }));
+        print_json(&json!({ "client": client.id, "server": name, "url": url, "entry": entry(client, url) }));
         return Ok(());
     }
     line(format_args!("Insert this into the settings of {}:", client.label));
@@ -180,7 +193,7 @@ fn place(client: &Client, args: &Connect, machine: &Machine<'_>) -> Result<Optio
 
 /// The server that is meant: the named one, or the only one there is.
 async fn server(named: Option<&str>, settings: &Settings) -> Result<ServerName> {
-    let known = House::server_names(settings).await?;
+    let known = House::endpoint_names(settings).await?;
     let listed = known.iter().map(ServerName::as_str).collect::<Vec<_>>();
     let Some(named) = named else {
         return match known.as_slice() {
@@ -190,7 +203,7 @@ async fn server(named: Option<&str>, settings: &Settings) -> Result<ServerName> 
         };
     };
     let name = ServerName::parse(named).map_err(|error| Failure::usage(error.to_string()))?;
-    if known.contains(&name) || named == SAMPLE {
+    if known.contains(&name) || named == SAMPLE || named == ALL {
         return Ok(name);
     }
     let near = portcullis_policy::nearest(named, listed.iter().copied());

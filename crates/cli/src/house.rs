@@ -106,6 +106,13 @@ impl House {
         }
     }
 
+    /// Names of everything that clients can be connected to: servers and toolboxes.
+    pub async fn endpoint_names(settings: &Settings) -> Result<Vec<ServerName>> {
+        let mut names = Self::server_names(settings).await?;
+        names.extend(settings.config.toolboxes.iter().map(|toolbox| toolbox.name.clone()));
+        Ok(names)
+    }
+
     /// Names of the servers behind the gateway: those of the settings and of the database, else the sample.
     pub async fn server_names(settings: &Settings) -> Result<Vec<ServerName>> {
         let mut names: Vec<ServerName> = settings.config.servers.iter().map(|server| server.name.clone()).collect();

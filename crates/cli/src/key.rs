@@ -3,7 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use portcullis_base::{Clock, PersonId, Secret, ServerName, printable};
-use portcullis_gateway::access_keys::{self, NewKey};
+use portcullis_gateway::{
+    access_keys::{self, NewKey},
+    toolbox::ALL,
+};
 use portcullis_oauth::scope::Scopes;
 use portcullis_store::Person;
 use serde_json::json;
@@ -45,7 +48,8 @@ async fn add(wanted: &Wanted<'_>, json: bool, settings: &Settings) -> Result<()>
     }
     let house = House::existing(settings).await?;
     let person = house.person(wanted.person).await?;
-    let names = House::server_names(settings).await?;
+    let mut names = House::endpoint_names(settings).await?;
+    names.extend(ServerName::parse(ALL));
     let server =
         names.iter().find(|name| name.as_str() == wanted.server).ok_or_else(|| unknown(wanted.server, &names))?;
     let new = NewKey {

@@ -6,6 +6,7 @@
 mod abroad;
 mod args;
 mod audit;
+mod bridge;
 mod connect;
 mod connections;
 mod failure;
@@ -25,10 +26,11 @@ mod settings;
 mod shield;
 mod show;
 mod stop;
+mod toolbox;
 mod up;
 mod user;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -42,7 +44,15 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long work on threads may take when a command is done.
+const LAST: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
+    // Before anything else: the launcher of a server has nothing of ours about it.
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(portcullis_sandbox::WORD) {
+        return ExitCode::from(portcullis_sandbox::launch(&words.collect::<Vec<_>>()));
+    }
     shield::raise();
     let cli = Cli::parse();
     match run(cli) {
@@ -59,7 +69,10 @@ fn run(cli: Cli) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))?;
-    runtime.block_on(dispatch(cli))
+    let ended = runtime.block_on(dispatch(cli));
+    // A name that is being looked up, or a read that never returns, must not keep a command that is done.
+    runtime.shutdown_timeout(LAST);
+    ended
 }
 
 async fn dispatch(cli: Cli) -> Result<()> {
@@ -73,6 +86,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
     let none = Up::default();
     match command {
         Command::Up(args) => up::run(&args, &cli.common, &Settings::load(&cli.common, &args)?).await,
+        Command::Bridge(args) => bridge::run(&args).await,
         Command::Sample { listen } => sample::run(listen).await,
         Command::Config(ConfigCommand::Show { defaults: true, .. }) => {
             show::defaults();
@@ -85,6 +99,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Protect(args) => protect::protect(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
         Command::Unprotect { name } => protect::unprotect(&name, &Settings::load(&cli.common, &none)?).await,
         Command::Server(command) => server::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Toolbox(command) => toolbox::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Connections(command) => connections::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Connect(args) => connect::run(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
         Command::User(command) => user::run(&command, &Settings::load(&cli.common, &none)?).await,

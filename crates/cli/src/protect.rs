@@ -1,21 +1,21 @@
 //! `portcullis protect` and `unprotect`: a server put behind the gateway, and taken away again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use portcullis_audit::{Event, Kind, Outcome, Target, Value as Detail};
 use portcullis_base::{Clock, ServerName, printable};
 use portcullis_gateway::{
-    config::{Entry, Holders, Problems, Server},
+    config::{Entry, Holders, Place, Problems, Server},
     connections::GivenBack,
     feed::SAMPLE,
     outbound::Dialer,
     snapshot,
-    upstream::{Credential, DiscoverError, Discovery, Limits, Upstream},
+    toolbox::ALL,
+    upstream::{Credential, DiscoverError, Discovery, Limits, Upstream, stdio::Host},
 };
 use portcullis_oauth::grant::RevokedWhy;
 use portcullis_store::ServerRow;
 use serde_json::{Value, json};
-use url::Url;
 
 use self::asks::Asked;
 use crate::{
@@ -33,26 +33,23 @@ mod asks;
 /// Registers a server.
 pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Result<()> {
     let named = args.name.as_deref().map(parse_name).transpose()?;
-    let url = Server::check_url(&args.url, args.private).map_err(|(what, help)| {
-        let help = help.replace("example: url: ", "example: portcullis protect ");
-        Failure::usage(format!("{} {what}", printable(&args.url, 200))).help(help)
-    })?;
+    let place = place(args)?;
     let house = House::open(settings).await?;
     let known = known(&house).await?;
-    let same = known.iter().find(|server| server.url == url).cloned();
+    let same = known.iter().find(|server| server.place == place).cloned();
     let same = same.as_ref();
     if let (Some(server), Some(named)) = (same, &named)
         && server.name != *named
     {
-        return Err(Failure::new(format!("{url} is protected already, as \"{}\"", server.name))
+        return Err(Failure::new(format!("{place} is protected already, as \"{}\"", server.name))
             .help(format!("use that name, or run first: portcullis unprotect {}", server.name)));
     }
     if let Some(named) = &named {
-        free(named, &url, &known)?;
+        free(named, &place, &known)?;
     }
     let mut entry = Entry {
         name: same.map_or_else(placeholder, |same| same.name.clone()),
-        url,
+        place,
         access: if args.group.is_empty() { vec!["*".to_owned()] } else { args.group.clone() },
         timeout: Server::TIMEOUT,
         private: args.private,
@@ -62,6 +59,7 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
             None => BTreeMap::new(),
         },
     };
+    entry.more.extend(said_of_command(args)?);
     if let Some(credential) = asks::chosen(args)? {
         entry.more.insert("credential".into(), credential);
     }
@@ -69,7 +67,7 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
     entry.name = match (same, named) {
         (Some(same), _) => same.name.clone(),
         (None, Some(named)) => named,
-        (None, None) => proposed(&asked, &entry.url, &known)?,
+        (None, None) => proposed(&asked, &entry.place, &known)?,
     };
     let server = entry.server(&house.config.environment).map_err(|problems| unusable(&problems))?;
     let changed = same.is_none_or(|same| *same != server);
@@ -80,6 +78,11 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
             server.name
         ))
         .help("change it there"));
+    }
+    let toolboxes = house.config.toolboxes.iter().map(|toolbox| toolbox.name.as_str());
+    if changed && toolboxes.chain([ALL]).any(|name| name == server.name.as_str()) {
+        return Err(Failure::new(format!("\"{}\" is the name of a toolbox", server.name))
+            .help("give the server another name with --name"));
     }
     if changed {
         register(&entry, &house).await?;
@@ -92,6 +95,38 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
         report.print(common, settings);
     }
     Ok(())
+}
+
+/// Where the flags say that the server is.
+fn place(args: &Protect) -> Result<Place> {
+    let Some(url) = &args.url else { return Ok(Place::Command(args.command.clone())) };
+    let url = Server::check_url(url, args.private).map_err(|(what, help)| {
+        let help = help.replace("example: url: ", "example: portcullis protect ");
+        Failure::usage(format!("{} {what}", printable(url, 200))).help(help)
+    })?;
+    Ok(Place::Url(url))
+}
+
+/// What the flags say of a command, as the settings would write it. The gateway may run in another directory than this
+/// program, so paths are written whole.
+fn said_of_command(args: &Protect) -> Result<Vec<(String, Value)>> {
+    let mut said = Vec::new();
+    for (key, paths) in [("read", &args.read), ("write", &args.write)] {
+        let whole = |path: &PathBuf| {
+            std::path::absolute(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+        };
+        let paths = paths.iter().map(whole).collect::<Result<Vec<_>>>()?;
+        if !paths.is_empty() {
+            said.push((key.to_owned(), json!(paths)));
+        }
+    }
+    if args.network {
+        said.push(("network".to_owned(), json!("all")));
+    }
+    if let Some(name) = &args.key_variable {
+        said.push(("credential".to_owned(), json!({ "kind": "env", "name": name, "shared": args.shared })));
+    }
+    Ok(said)
 }
 
 /// What was said of a server before, beyond the flags of this command.
@@ -110,6 +145,11 @@ pub async fn unprotect(name: &str, settings: &Settings) -> Result<()> {
             "\"{name}\" stands in the settings file, which this command does not change"
         ))
         .help("take it out there and start the gateway again"));
+    }
+    // A gateway whose settings name a server that is not there does not start.
+    if let Some(toolbox) = house.config.toolboxes.iter().find(|toolbox| toolbox.share(name.as_str()).is_some()) {
+        return Err(Failure::new(format!("the toolbox \"{}\" has tools of \"{name}\"", toolbox.name))
+            .help("take it out of the toolbox in the settings first"));
     }
     let gone = abroad::server(name.as_str(), &house).await.ok();
     let servers: Vec<_> = gone.iter().map(|known| &known.server).collect();
@@ -185,7 +225,7 @@ fn unknown(name: &ServerName, known: &[Server]) -> Failure {
 }
 
 /// Asks the server what it speaks.
-async fn probe(
+pub(crate) async fn probe(
     server: &Server,
     house: &House,
     credential: &Credential,
@@ -194,9 +234,13 @@ async fn probe(
     let unset = |_| DiscoverError::NotMcp("its entry or outbound.ca_file cannot be used".into());
     let seen = snapshot::Server::of(server).map_err(|error| DiscoverError::NotMcp(error.to_string()))?;
     let dialer = Dialer::new(house.config.outbound.ca_file.as_deref()).map_err(unset)?;
-    let (head, total) = (Duration::from_secs(10), Duration::from_secs(20));
+    // A program may have to be fetched before it answers.
+    let (head, total) = if server.place.command().is_some() { (60, 80) } else { (10, 20) };
+    let (head, total) = (Duration::from_secs(head), Duration::from_secs(total));
     let limits = Limits { head, idle: head, total, ..Limits::default() };
-    Arc::new(Upstream::new(seen.name, seen.location, &dialer, limits)).discover(credential).await
+    // In a directory of its own: what it writes while it is tried is nobody's.
+    let host = Host::with_launcher(Host::THIS.into(), &house.config.data);
+    Arc::new(Upstream::hosted(seen.name, seen.location, &dialer, limits, Some(&host))).discover(credential).await
 }
 
 /// Every server that is known: of the settings, then of the database.
@@ -230,10 +274,10 @@ fn parse_name(text: &str) -> Result<ServerName> {
 }
 
 /// Refuses a name that something else has.
-fn free(name: &ServerName, url: &url::Url, known: &[Server]) -> Result<()> {
-    let other = known.iter().find(|server| server.name == *name && server.url != *url);
+fn free(name: &ServerName, place: &Place, known: &[Server]) -> Result<()> {
+    let other = known.iter().find(|server| server.name == *name && server.place != *place);
     let taken = other
-        .map(|server| server.url.to_string())
+        .map(|server| server.place.to_string())
         .or_else(|| (name.as_str() == SAMPLE).then(|| "the sample server".to_owned()));
     match taken {
         None => Ok(()),
@@ -243,17 +287,20 @@ fn free(name: &ServerName, url: &url::Url, known: &[Server]) -> Result<()> {
 }
 
 /// The name a server gives itself, or that of its host, made free.
-fn proposed(asked: &Asked, url: &Url, known: &[Server]) -> Result<ServerName> {
+fn proposed(asked: &Asked, place: &Place, known: &[Server]) -> Result<ServerName> {
     let own = match asked {
         Asked::Open(found) => found.name.as_deref(),
         Asked::OAuth(_) | Asked::Closed => None,
     };
     let own = own.and_then(|name| ServerName::nearest(name.rsplit('/').next().unwrap_or(name)));
-    let host = || url.host_str().and_then(ServerName::nearest);
+    let host = || match place.command() {
+        Some(argv) => argv.first()?.rsplit('/').next().and_then(ServerName::nearest),
+        None => place.url()?.host_str().and_then(ServerName::nearest),
+    };
     let name = own
         .or_else(host)
         .ok_or_else(|| Failure::usage("no name can be made for this server").help("give it one: --name NAME"))?;
-    Ok(if free(&name, url, known).is_ok() { name } else { numbered(&name, known) })
+    Ok(if free(&name, place, known).is_ok() { name } else { numbered(&name, known) })
 }
 
 /// `name-2`, or the first number after it that is free.
@@ -284,14 +331,27 @@ async fn register(entry: &Entry, house: &House) -> Result<()> {
     let event = Event::new(Kind::ServerProtected, now)
         .on(Target { server: Some(entry.name.clone()), ..Target::default() })
         .outcome(Outcome::Success)
-        .text("url", address(&entry.url))
+        .text("url", entry.place.to_string())
         .detail("groups", Detail::List(groups));
     record.write(event).await
 }
 
-/// A URL without its query, which may be a secret of somebody.
-fn address(url: &url::Url) -> String {
-    url[..url::Position::AfterPath].to_owned()
+/// What a server says of itself.
+pub(crate) fn facts(found: &Discovery, place: &Place) -> String {
+    let own = [found.name.as_deref(), found.version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let tools = match found.tools {
+        Some(1) => "1 tool".to_owned(),
+        Some(tools) => format!("{tools} tools"),
+        None => String::new(),
+    };
+    // A command is spoken to in whatever it speaks, and nobody else sees that.
+    let versions: Vec<_> = match place {
+        Place::Command(_) => Vec::new(),
+        Place::Url(_) | Place::OpenApi(_) => found.versions.iter().map(ToString::to_string).collect(),
+    };
+    let spoken = if versions.is_empty() { String::new() } else { format!("MCP {}", versions.join(", ")) };
+    let facts: Vec<_> = [own, tools, spoken].into_iter().filter(|text| !text.is_empty()).collect();
+    printable(&facts.join(", "), 300)
 }
 
 /// What was done.
@@ -312,7 +372,7 @@ impl Report<'_> {
             Asked::OAuth(_) | Asked::Closed => Value::Null,
         };
         print_json(&json!({
-            "name": self.server.name.as_str(), "url": self.url, "upstream": self.server.url.as_str(),
+            "name": self.server.name.as_str(), "url": self.url, "upstream": self.server.place.to_string(),
             "changed": self.changed, "credential": self.server.credential.kind(),
             "issuer": self.server.credential.oauth().and_then(|oauth| oauth.issuer.as_deref()),
             "cautions": self.server.cautions(), "server": server,
@@ -351,12 +411,7 @@ impl Report<'_> {
     }
 
     fn print_facts(&self, found: &Discovery) {
-        let own = [found.name.as_deref(), found.version.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        let tools = found.tools.map(|tools| format!("{tools} tools")).unwrap_or_default();
-        let versions: Vec<_> = found.versions.iter().map(ToString::to_string).collect();
-        let facts = [own, tools, format!("MCP {}", versions.join(", "))];
-        let facts: Vec<_> = facts.into_iter().filter(|text| !text.is_empty()).collect();
-        line(styled(DIM, format_args!("  {}: {}", self.server.url, printable(&facts.join(", "), 300))));
+        line(styled(DIM, format_args!("  {}: {}", self.server.place, facts(found, &self.server.place))));
     }
 
     /// How people come to what the server wants to see.

@@ -1,7 +1,11 @@
 //! `portcullis server`: which servers there are, and one of them looked at step by step, as if somebody connected.
 
 use portcullis_base::printable;
-use portcullis_gateway::check::{CheckState, Step};
+use portcullis_gateway::{
+    check::{CheckState, Step},
+    config::Server,
+    upstream::{Credential, DiscoverError, UpstreamError, stdio::Host},
+};
 use serde_json::json;
 
 use crate::{
@@ -10,6 +14,7 @@ use crate::{
     failure::{Failure, Result},
     house::House,
     output::{BAD, BOLD, DIM, WARN, json as print_json, line, note, print_check, styled, table},
+    protect::{facts, probe},
     settings::Settings,
     stop::Stop,
 };
@@ -55,7 +60,7 @@ fn row(known: &Known) -> Vec<String> {
     let groups: Vec<_> = server.access.entries.iter().map(|entry| &*entry.group).collect();
     vec![
         server.name.to_string(),
-        server.url[..url::Position::AfterPath].to_owned(),
+        server.place.to_string(),
         server.credential.kind().to_owned(),
         groups.join(", "),
         origin(*from).to_owned(),
@@ -74,7 +79,7 @@ fn print_server(known: &Known, settings: &Settings) {
     let groups: Vec<_> = server.access.entries.iter().map(|entry| &*entry.group).collect();
     print_json(&json!({
         "name": server.name.as_str(), "url": format!("{}/mcp/{}", settings.public_url(), server.name),
-        "upstream": &server.url[..url::Position::AfterPath], "credential": server.credential.kind(), "groups": groups,
+        "upstream": server.place.to_string(), "credential": server.credential.kind(), "groups": groups,
         "from": origin(*from), "cautions": server.cautions(),
     }));
 }
@@ -82,6 +87,9 @@ fn print_server(known: &Known, settings: &Settings) {
 async fn check(name: &str, json: bool, settings: &Settings) -> Result<()> {
     let house = House::existing(settings).await?;
     let known = abroad::server(name, &house).await?;
+    if known.server.place.command().is_some() {
+        return command(&known.server, json, &house).await;
+    }
     let record = house.record().await?;
     let abroad = Abroad::open(&[&known.server], &house, &record, settings).await;
     let steps = match abroad {
@@ -111,6 +119,51 @@ async fn check(name: &str, json: bool, settings: &Settings) -> Result<()> {
     }
 }
 
+/// Looks at a server that is a command: what would be between it and everything else, and whether it answers.
+async fn command(server: &Server, json: bool, house: &House) -> Result<()> {
+    let host = Host::with_launcher(Host::THIS.into(), &house.config.data);
+    let standing = host.standing(&server.process).await;
+    let answer = match &standing {
+        Ok(_) => Some(probe(server, house, &Credential::none()).await),
+        Err(_) => None,
+    };
+    let wants = |error: &DiscoverError| {
+        matches!(error, DiscoverError::Upstream(UpstreamError::Credentials { .. }))
+            .then_some("it needs a key of its person, so it was not started")
+    };
+    let failed = answer.as_ref().and_then(|answer| answer.as_ref().err()).filter(|error| wants(error).is_none());
+    if json {
+        let lacks = standing.as_ref().map_or_else(|why| vec![why.clone()], |standing| standing.lacks.clone());
+        print_json(&json!({
+            "command": server.place.to_string(), "walled_off": standing.is_ok(), "lacks": lacks,
+            "works": answer.is_some() && failed.is_none(), "error": failed.map(ToString::to_string),
+        }));
+    } else {
+        line(format_args!("{} {}", styled(BOLD, &server.name), server.place));
+        match &standing {
+            Ok(standing) if standing.lacks.is_empty() => line("  ✓ it can be walled off completely"),
+            Ok(standing) => {
+                line("  ✓ it can be walled off as its settings want it");
+                standing.lacks.iter().for_each(|lack| line(format_args!("  {} {lack}", styled(WARN, "!"))));
+            }
+            Err(why) => line(format_args!("  {} {why}", styled(BAD, "✗"))),
+        }
+        match &answer {
+            Some(Ok(found)) => line(format_args!("  ✓ it answers: {}", facts(found, &server.place))),
+            Some(Err(error)) => match wants(error) {
+                Some(why) => line(format_args!("  {} {why}", styled(WARN, "!"))),
+                None => line(format_args!("  {} {}", styled(BAD, "✗"), printable(&error.to_string(), 600))),
+            },
+            None => {}
+        }
+    }
+    if standing.is_ok() && failed.is_none() {
+        Ok(())
+    } else {
+        Err(Failure::new("it does not work; calls fail like this"))
+    }
+}
+
 fn counted(bad: usize) -> String {
     if bad == 1 { "one check".to_owned() } else { format!("{bad} checks") }
 }
@@ -119,7 +172,7 @@ async fn examined(abroad: &Abroad, known: &Known, json: bool) -> Result<Vec<Step
     let Some(server) = abroad.server(&known.server.name) else { return Ok(Vec::new()) };
     let mut stop = Stop::listen()?;
     if !json {
-        note(styled(DIM, format_args!("asking {} …", &known.server.url[..url::Position::AfterPath])));
+        note(styled(DIM, format_args!("asking {} …", known.server.place)));
     }
     tokio::select! {
         steps = abroad.authority.examine(&server) => Ok(steps),

@@ -75,6 +75,6 @@ fn wrong(problems: portcullis_gateway::config::Problems) -> Failure {
 }
 
 /// The environment, as far as it is text. This is the one place that reads it.
-fn environment() -> BTreeMap<String, String> {
+pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?))).collect()
 }

@@ -93,6 +93,12 @@ impl Store {
         row.map(tool_list).transpose()
     }
 
+    /// The tools that anybody last saw at `server`: for how many there are and what they cost, not for showing them.
+    pub async fn newest_tool_list(&self, server: &ServerName) -> Result<Option<ToolList>, StoreError> {
+        let sql = "select digest, list, seen_at from tool_lists where server = $1 order by seen_at desc limit 1";
+        self.db.query_first(sql, &params![server]).await?.map(tool_list).transpose()
+    }
+
     /// Writes the tools that `holder` sees at `server`; without a holder, those that everybody sees.
     pub async fn put_tool_list(
         &self,

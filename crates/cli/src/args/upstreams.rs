@@ -31,6 +31,29 @@ Examples:
 }
 
 #[derive(Debug, Subcommand)]
+pub enum ToolboxCommand {
+    /// List the endpoints over several servers
+    ///
+    /// Those of the settings file, and `all`, which has everything that its caller may use.
+    List {
+        /// Answer in JSON, one toolbox a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a toolbox takes of each server, and what its list costs a model that reads it
+    ///
+    /// Costs are estimates, by the tools that somebody last saw; searching them instead is `search: on` in the settings.
+    #[command(after_help = "Examples:\n  portcullis toolbox show support\n  portcullis toolbox show all --json")]
+    Show {
+        /// Its name, as in /mcp/NAME
+        name: String,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum ConnectionsCommand {
     /// List who is connected where, with which account, and whether it works
     #[command(after_help = "\

@@ -47,7 +47,7 @@ pub(super) fn chosen(args: &Protect) -> Result<Option<Value>> {
         }
         Some(kind) => kind,
         None if header => CredentialKind::Header,
-        None if args.issuer.is_some() || args.shared => CredentialKind::Oauth,
+        None if args.issuer.is_some() || (args.shared && args.command.is_empty()) => CredentialKind::Oauth,
         None => return Ok(None),
     };
     if args.issuer.is_some() && !matches!(kind, CredentialKind::Oauth | CredentialKind::Auto) {
@@ -94,13 +94,13 @@ pub(super) async fn ask(entry: &mut Entry, args: &Protect, house: &House, settin
     let (status, challenges) = refusal;
     match &server.credential {
         config::Credential::Header(header) if matches!(header.key, KeySource::Settings(_)) => {
-            Err(Failure::new(format!("{} does not accept this key (status {status})", server.url)).help(format!(
+            Err(Failure::new(format!("{} does not accept this key (status {status})", server.place)).help(format!(
                 "check the key, and that it belongs into the header {} after \"{}\"",
                 header.header, header.prefix
             )))
         }
         config::Credential::None => {
-            Err(Failure::new(format!("{} asks for a credential (status {status})", server.url))
+            Err(Failure::new(format!("{} asks for a credential (status {status})", server.place))
                 .help("leave `--credential none` out, and it is found out what it wants"))
         }
         config::Credential::Auto(_) | config::Credential::OAuth(_) => {
@@ -166,14 +166,14 @@ async fn discovered(
 }
 
 fn unknown_way(server: &Server, args: &Protect, error: &AuthorityError) -> Failure {
-    let url = printable(&args.url, 200);
+    let url = printable(args.url.as_deref().unwrap_or_default(), 200);
     if error.trouble == Trouble::NotOffered {
-        return Failure::new(format!("{} asks for a credential, and does not say which", server.url)).help(format!(
+        return Failure::new(format!("{} asks for a credential, and does not say which", server.place)).help(format!(
             "({})\nIs it an API key?\n  one for everybody        portcullis protect {url} --api-key-from env:NAME\n  each person their own    portcullis protect {url} --credential header\n  in a header of its own   the same with --header X-Api-Key\nIs it OAuth? Say whose:    portcullis protect {url} --issuer https://login.example.com\nAnything else, such as a token for the gateway itself or token exchange: docs/guides/upstreams.md",
             error.detail
         ));
     }
-    Failure::new(format!("{} asks for OAuth, and its authorization server cannot be used: {}", server.url, error.detail))
+    Failure::new(format!("{} asks for OAuth, and its authorization server cannot be used: {}", server.place, error.detail))
         .help(format!(
             "if it is right that people sign in there:  portcullis protect {url} --issuer https://login.example.com\nto register it all the same:               portcullis protect {url} --credential oauth\n`portcullis server check NAME` then shows each step"
         ))
@@ -198,7 +198,7 @@ pub(super) fn left_to_do(found: &Found, settings: &Settings) -> Option<String> {
 }
 
 pub(super) fn refused(server: &Server, error: &DiscoverError) -> Failure {
-    let url = &server.url;
+    let url = &server.place;
     let text = printable(&error.to_string(), 400);
     match error {
         DiscoverError::Upstream(UpstreamError::Unreachable(DialError::Refused(_))) if !server.private => {
@@ -213,6 +213,9 @@ pub(super) fn refused(server: &Server, error: &DiscoverError) -> Failure {
             Failure::new(format!("{url} does not answer as it should: {text}"))
                 .help("try again when the server is well")
         }
+        _ if server.place.command().is_some() => Failure::new(format!("{url} does not work as a server: {text}")).help(
+            "it sees nothing but the system's programs, its own home and what it was given: --read PATH, --write PATH, --network",
+        ),
         DiscoverError::Upstream(_) | DiscoverError::NotMcp(_) => {
             Failure::new(format!("{url} is not an MCP endpoint: {text}"))
                 .help("the URL must be that of the Streamable HTTP endpoint; it often ends in /mcp")

@@ -1,10 +1,12 @@
 //! The commands as people and scripts meet them: the real binary in a directory of its own, with nothing of this
 //! machine's environment.
 
+mod hosted;
 mod identity;
 mod keys;
 mod machines;
 mod people;
+mod toolboxes;
 mod upstreams;
 
 use std::{
@@ -184,8 +186,10 @@ fn help_teaches() {
       protect          Put an MCP server behind the gateway and print its new URL
       unprotect        Take a server away from the gateway again
       server           List the servers behind the gateway, and find out why one does not work
+      toolbox          List the endpoints over several servers, and what one has and costs
       connections      See who is connected at which server, and end that
       connect          Point an MCP client at the gateway: show or write the entry in its settings
+      bridge           Speak MCP on standard input and output, for clients that speak nothing else
       user             Add, list and change the people of this gateway
       identity         Try the identity providers, and see which groups people and rules have
       offboard         End everything that a person had, with a signed report
@@ -303,7 +307,7 @@ fn bad_settings_say_what_where_and_the_nearest_choice() {
     --- stderr
     error: 3 settings are wrong
       portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, default_resource, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
       portcullis.yaml:2: audit.durability: expected one of process, power, found "pwoer"
           did you mean "power"?
       portcullis.yaml:3: root_key: "env:MISSING": the environment variable is not set
@@ -686,7 +690,7 @@ fn servers_are_probed_registered_and_taken_away() {
     );
     assert_snapshot!(shown(sandbox.run(&["protect", &url, "--name", "other"])), @r#"
     --- stderr
-    error: http://[SAMPLE]/mcp?key=s3cret is protected already, as "notebook"
+    error: http://[SAMPLE]/mcp is protected already, as "notebook"
       use that name, or run first: portcullis unprotect notebook
     --- exit 1
     "#);
@@ -710,7 +714,7 @@ fn servers_are_probed_registered_and_taken_away() {
     ");
     assert_snapshot!(shown(sandbox.run(&["protect", "https://other.example/mcp", "--name", "notebook"])), @r#"
     --- stderr
-    error: the name "notebook" is taken by http://[SAMPLE]/mcp?key=s3cret
+    error: the name "notebook" is taken by http://[SAMPLE]/mcp
       choose another: --name notebook-2
     --- exit 1
     "#);
@@ -951,7 +955,14 @@ fn anchors(page: &Path) -> impl Iterator<Item = String> + use<> {
 #[test]
 fn commands_in_sentences_of_the_guides_are_commands() {
     let sandbox = Sandbox::new();
-    for guide in ["docs/guides/upstreams.md", "docs/guides/keys.md", "docs/guides/identity.md"] {
+    for guide in [
+        "docs/guides/stdio.md",
+        "docs/guides/upstreams.md",
+        "docs/guides/keys.md",
+        "docs/guides/identity.md",
+        "docs/guides/bridge.md",
+        "docs/guides/toolboxes.md",
+    ] {
         let found = mentioned(&documentation(guide));
         assert!(!found.is_empty(), "{guide}: no command is found any more");
         for command in found {

@@ -168,10 +168,9 @@ fn new_files_hold_the_entry_alone() {
     {
       "mcpServers": {
         "acme": {
-          "command": "npx",
+          "command": "portcullis",
           "args": [
-            "-y",
-            "mcp-remote@0.15.1",
+            "bridge",
             "https://gw.example/mcp/acme"
           ]
         }
