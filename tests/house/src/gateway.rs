@@ -282,7 +282,7 @@ async fn run(folder: &Path, settings: &str, listen: &str, clock: Arc<ManualClock
     let text = format!("data: {}\nlisten: {listen}\noperations: 127.0.0.1:0\n{settings}\n", data.display());
     let sources = Sources { file: Some(("portcullis.yaml".into(), text)), ..Sources::default() };
     let config = Config::load(&sources).map_err(|problems| anyhow!("{problems}"))?.config;
-    let surroundings = Surroundings { clock, rng: Arc::new(SystemRng::new()), sample: true };
+    let surroundings = Surroundings { clock, rng: Arc::new(SystemRng::new()), sample: true, launcher: launcher()? };
     let running = start(config, surroundings).await?;
     let authority = running.app.config.listen.to_string();
     Ok((running, authority))
@@ -309,4 +309,11 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// What starts servers that are commands: built beside the tests.
+pub fn launcher() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let built = test.parent().and_then(Path::parent).context("a test is in a directory of the build")?;
+    Ok(built.join("launcher"))
 }

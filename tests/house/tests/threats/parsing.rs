@@ -348,7 +348,7 @@ async fn t58_deep_and_large_bodies_end_before_they_cost_anything() -> Result<()>
 
 // spec: T-59
 #[tokio::test(flavor = "multi_thread")]
-async fn t59_arrays_are_refused_in_every_revision() -> Result<()> {
+async fn t59_arrays_are_refused_where_the_revision_has_none() -> Result<()> {
     let stage = Stage::set().await?;
     let one = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{}}}"#;
     let modern = call(r#""name":"echo","arguments":{}"#);
@@ -361,26 +361,42 @@ async fn t59_arrays_are_refused_in_every_revision() -> Result<()> {
         sessions.push((version, answer.header("mcp-session-id").unwrap_or_default().to_owned()));
     }
     let before = stage.forwarded();
-    let batches = |one: &str| {
+    let broken = |one: &str| {
         vec![
-            format!("[{one}]"),
             format!("[{one},{one}]"),
-            format!(" \n[{one}]"),
-            format!(r#"[{{"jsonrpc":"2.0","method":"notifications/initialized"}},{one}]"#),
             "[]".to_owned(),
             format!("[[{one}]]"),
             "[1]".to_owned(),
+            format!(r#"[{one},{{"jsonrpc":"2.0","id":9,"method":"initialize","params":{{}}}}]"#),
+            format!(r#"[{one},{{"jsonrpc":"2.0","id":9,"result":{{}}}}]"#),
+            format!("[{modern}]"),
         ]
     };
+    let whole = |one: &str| {
+        vec![
+            format!("[{one}]"),
+            format!(" \n[{one}]"),
+            format!(r#"[{{"jsonrpc":"2.0","method":"notifications/initialized"}},{one}]"#),
+        ]
+    };
+    let batches = |one: &str| [broken(one), whole(one)].concat();
     for body in batches(&modern) {
         assert_eq!(code(&stage.modern(body.clone()).send().await?), (400, -32600), "{body}");
     }
     for (version, session) in &sessions {
-        for body in batches(one) {
+        // The one revision that has batches: what is no batch there is none either.
+        for body in if *version == "2025-03-26" { broken(one) } else { batches(one) } {
             let headers = [("mcp-protocol-version", *version), ("mcp-session-id", session.as_str())];
             let answer = stage.post(&headers, body.clone()).send().await?;
             assert_eq!(code(&answer), (400, -32600), "{version}: {body}");
         }
+    }
+    assert_eq!(stage.forwarded(), before, "a batch was forwarded");
+    // A header of another revision opens no other door.
+    let oldest = sessions.last().map(|(_, session)| session.as_str()).unwrap_or_default();
+    for version in ["2025-06-18", "2026-07-28", "2024-11-05"] {
+        let headers = [("mcp-protocol-version", version), ("mcp-session-id", oldest)];
+        assert_eq!(code(&stage.post(&headers, format!("[{one}]")).send().await?), (400, -32600), "{version}");
     }
     assert_eq!(stage.forwarded(), before, "a batch was forwarded");
     for (version, session) in &sessions {
