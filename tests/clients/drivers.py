@@ -1,6 +1,7 @@
 """How each foreign client is driven, headless and unchanged, through the same steps: list the tools, call one, let the
 access token expire, call again. A driver gives what the client printed: tools, answers, revision where it tells."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -34,6 +35,9 @@ class Task:
     node: str
     pythons: dict
     metadata_url: str | None = None
+    # The gateway's binary, for clients that reach the server by `portcullis bridge`.
+    binary: str | None = None
+    bridge: str | None = None
     # A call needs an account that is not connected yet: the client can be asked to open a page (`url`) or cannot (`none`).
     elicit: str | None = None
 
@@ -53,6 +57,15 @@ def typescript_sdk(script, mode=None):
     return drive
 
 
+def bridged(drive):
+    """The same client over standard streams, with `portcullis bridge` in front of the server."""
+
+    def through(task):
+        return drive(dataclasses.replace(task, bridge=task.binary))
+
+    return through
+
+
 def run_script(task, program):
     """The SDK scripts here share their options and print one JSON object."""
     options = [
@@ -61,6 +74,8 @@ def run_script(task, program):
     ]  # fmt: skip
     if task.metadata_url:
         options += ["--metadata-url", task.metadata_url]
+    if task.bridge:
+        options += ["--bridge", task.bridge]
     if task.elicit:
         options += ["--elicit", task.elicit]
     return json.loads(run(task, [*program, *options]).splitlines()[-1])

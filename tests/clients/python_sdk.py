@@ -122,8 +122,17 @@ def text_of(result):
     return " ".join(block.text for block in result.content if block.type == "text")
 
 
+def over_stdio(arguments):
+    """The bridge in front of the server: it signs in, and this client knows of none of it."""
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
+    return stdio_client(StdioServerParameters(command=arguments.bridge, args=["bridge", arguments.url], env=dict(os.environ)))
+
+
 async def run(arguments):
     account = Account(arguments.elicit)
+    if arguments.bridge:
+        return await converse(over_stdio(arguments), arguments, account)
     callback = Callback()
     await callback.listen(arguments.callback_port)
     auth = OAuthClientProvider(
@@ -141,15 +150,18 @@ async def run(arguments):
         client_metadata_url=arguments.metadata_url,
     )
     async with create_mcp_http_client(auth=auth) as http_client:
-        transport = streamable_http_client(arguments.url, http_client=http_client)
-        if MODERN_SDK:
-            from mcp import Client
+        return await converse(streamable_http_client(arguments.url, http_client=http_client), arguments, account)
 
-            async with Client(transport, mode=arguments.mode, **account.options) as client:
-                return {**await use(client, arguments, account), "revision": client.protocol_version}
-        async with transport as streams, ClientSession(streams[0], streams[1], **account.options) as session:
-            revision = (await session.initialize()).protocolVersion
-            return {**await use(session, arguments, account), "revision": revision}
+
+async def converse(transport, arguments, account):
+    if MODERN_SDK:
+        from mcp import Client
+
+        async with Client(transport, mode=arguments.mode, **account.options) as client:
+            return {**await use(client, arguments, account), "revision": client.protocol_version}
+    async with transport as streams, ClientSession(streams[0], streams[1], **account.options) as session:
+        revision = (await session.initialize()).protocolVersion
+        return {**await use(session, arguments, account), "revision": revision}
 
 
 def main():
@@ -161,6 +173,7 @@ def main():
     parser.add_argument("--callback-port", type=int, required=True)
     parser.add_argument("--metadata-url")
     parser.add_argument("--mode", default="auto")
+    parser.add_argument("--bridge", help="speak over standard streams to `portcullis bridge`, this program")
     parser.add_argument("--elicit", choices=["url", "none"], help="an account is missing: be sent to the page, or read the link")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 

@@ -72,20 +72,18 @@ class Client:
 
 
 CLIENTS = [
-    Client("python-2", drivers.python_sdk("2"), "registered", revisions={"sample": "2026-07-28", "everything": "2025-11-25"}),
+    Client("python-2", drivers.python_sdk("2"), "registered", revisions={"sample": "2026-07-28", "everything": "2026-07-28"}),
     Client("python-2", drivers.python_sdk("2", "legacy"), "document", revisions={"sample": "2025-11-25"}),
     Client("python-1", drivers.python_sdk("1"), "registered", revisions={"sample": "2025-11-25"}),
     Client("python-1", drivers.python_sdk("1"), "document"),
     Client("typescript-1", drivers.typescript_sdk("typescript_sdk1.mjs"), "registered", revisions={"sample": "2025-11-25"}),
     Client("typescript-1", drivers.typescript_sdk("typescript_sdk1.mjs"), "document", browser="chromium"),
     Client("typescript-2", drivers.typescript_sdk("typescript_sdk2.mjs", "auto"), "registered", revisions={"sample": "2026-07-28"}),
-    # Pinned to 2026-07-28: the server behind `everything` speaks older revisions only.
     Client(
         "typescript-2-pinned",
         drivers.typescript_sdk("typescript_sdk2.mjs", "2026-07-28"),
         "document",
-        servers=("sample",),
-        revisions={"sample": "2026-07-28"},
+        revisions={"sample": "2026-07-28", "everything": "2026-07-28"},
     ),
     Client("typescript-2", drivers.typescript_sdk("typescript_sdk2.mjs", "auto"), "document", servers=("everything",)),
     Client("inspector", drivers.inspector("legacy"), "registered", browser="chromium"),
@@ -93,6 +91,25 @@ CLIENTS = [
     Client("mcp-remote", drivers.mcp_remote(), "registered"),
     # Speaks 2026-07-28, but does not mirror arguments into headers; the gateway has to refuse a call that should.
     Client("mcp-remote", drivers.mcp_remote("--protocol", "auto"), "document", without=("times",)),
+    # Over standard streams, with our own bridge in front: it registers, signs in and refreshes, and the client knows of nothing.
+    Client("bridge-python-1", drivers.bridged(drivers.python_sdk("1")), "registered", revisions={"sample": "2025-11-25"}),
+    Client(
+        "bridge-python-2",
+        drivers.bridged(drivers.python_sdk("2")),
+        "registered",
+        revisions={"sample": "2026-07-28", "everything": "2026-07-28"},
+    ),
+    Client("bridge-python-2-legacy", drivers.bridged(drivers.python_sdk("2", "legacy")), "registered", servers=("sample",), revisions={"sample": "2025-11-25"}),
+    Client("bridge-typescript-1", drivers.bridged(drivers.typescript_sdk("typescript_sdk1.mjs")), "registered"),
+    Client("bridge-typescript-2", drivers.bridged(drivers.typescript_sdk("typescript_sdk2.mjs", "auto")), "registered", revisions={"sample": "2026-07-28"}),
+    Client(
+        "bridge-typescript-2-pinned",
+        drivers.bridged(drivers.typescript_sdk("typescript_sdk2.mjs", "2026-07-28")),
+        "registered",
+        servers=("sample",),
+        browser="chromium",
+        revisions={"sample": "2026-07-28"},
+    ),
 ]
 
 
@@ -176,6 +193,7 @@ def tell(story, world):
             },
             node=options.node,
             pythons={"1": options.python1, "2": options.python2},
+            binary=options.binary,
             metadata_url=documents.url(directory.name) if client.registration == "document" else None,
         )
         check_answers(client, story.server, client.drive(task), wanted)

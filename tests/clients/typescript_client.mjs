@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 export function parseOptions() {
     const text = { type: 'string' };
     const { values } = parseArgs({
-        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text, elicit: text }
+        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text, elicit: text, bridge: text }
     });
     return values;
 }
@@ -72,7 +72,13 @@ function listen(port) {
 }
 
 /** Connects; on the 401 waits for the person, redeems the code and connects once more, as the SDKs' guides say. */
-export async function connect(options, { make, finish, revisionOf, UnauthorizedError }) {
+export async function connect(options, { make, finish, revisionOf, overStdio, UnauthorizedError }) {
+    if (options.bridge) {
+        // The bridge in front of the server signs in, and this client knows of none of it.
+        const bridged = { ...make(undefined), transport: overStdio({ command: options.bridge, args: ['bridge', options.url], env: process.env }) };
+        await bridged.client.connect(bridged.transport);
+        return { ...bridged, revision: revisionOf(bridged.client, bridged.transport) };
+    }
     const provider = new Memory(options);
     const answered = listen(options['callback-port']);
     const first = make(provider);

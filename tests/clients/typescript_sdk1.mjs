@@ -2,6 +2,7 @@
 
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitationCompleteNotificationSchema, UrlElicitationRequiredError } from '@modelcontextprotocol/sdk/types.js';
 
@@ -14,7 +15,9 @@ const sdk = {
         transport: new StreamableHTTPClientTransport(new URL(options.url), { authProvider })
     }),
     finish: (transport, answer) => transport.finishAuth(answer.get('code')),
+    // What the transport over standard streams agreed on, this SDK does not tell.
     revisionOf: (client, transport) => transport.protocolVersion,
+    overStdio: options => new StdioClientTransport(options),
     UnauthorizedError
 };
 

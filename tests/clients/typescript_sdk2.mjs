@@ -2,6 +2,7 @@
 // Same steps and same output as python_sdk.py.
 
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
 import { asked, connect, openBrowser, parseOptions, use } from './typescript_client.mjs';
 
@@ -28,6 +29,7 @@ const sdk = {
     make,
     finish: (transport, answer) => transport.finishAuth(answer),
     revisionOf: client => client.getNegotiatedProtocolVersion(),
+    overStdio: options => new StdioClientTransport(options),
     UnauthorizedError
 };
 await use(await connect(options, sdk), options);
