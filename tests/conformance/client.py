@@ -3,13 +3,15 @@ in front.
 
 The suite starts a server and its authorization server, runs this program with the server's URL, and judges what
 arrived there: what the gateway does as a client. In front of it somebody calls a tool by hand; where the answer has a
-link to connect an account, they follow it through the gateway's pages and call again.
+link to connect an account, they follow it through the gateway's pages and call again. Scenarios that are about more than
+the gateway's own doing have the official SDK's client in front instead (front.mjs).
 """
 
 import argparse
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 import urllib.error
@@ -38,14 +40,21 @@ def main():
     ports = ports_of_the_suite()
     credential = credential_of(context, options, ports)
     entry = {"name": "suite", "url": options.url, "private": True, "credential": credential}
+    if options.front:
+        # Its servers count a question of the other era as a fault, so somebody who knows them says what they speak.
+        modern = os.environ["MCP_CONFORMANCE_PROTOCOL_VERSION"] == STATELESS
+        entry["speaks"] = "stateless" if modern else "sessions"
     # What an administrator allows: this machine, where the suite listens.
     settings = {"servers": [entry], "outbound": {"private_hosts": [f"localhost:{port}" for port in ports]}}
     with Gateway(options.binary, options.results, settings) as gateway:
         endpoint = gateway.endpoint("suite")
         person = Person(NAME, PASSWORD)
         token = grant.access_token(gateway.url, endpoint, person, free_port())
-        client = Client(endpoint, token, os.environ["MCP_CONFORMANCE_PROTOCOL_VERSION"])
-        use(client, person)
+        revision = os.environ["MCP_CONFORMANCE_PROTOCOL_VERSION"]
+        if options.front:
+            subprocess.run([options.front, HERE / "front.mjs", endpoint, revision], env={**os.environ, "TOKEN": token}, timeout=60)
+        else:
+            use(Client(endpoint, token, revision), person)
 
 
 def use(client, person):
@@ -177,6 +186,7 @@ def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--front", metavar="NODE", help="put the official client in front, run by this Node")
     parser.add_argument("url")
     options = parser.parse_args()
     if urlsplit(options.url).hostname != "localhost":

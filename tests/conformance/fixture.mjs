@@ -1,8 +1,9 @@
 // The server that the conformance suite is pointed at, first directly, then through the gateway: every tool, prompt and
 // resource that the suite's server scenarios name, on the official TypeScript SDK 2. One endpoint speaks both eras:
-// requests of 2026-07-28 are answered statelessly, older ones get a session with a replayable event store.
+// requests of 2026-07-28 are answered statelessly, older ones get a session with a replayable event store. With one era
+// named, it speaks only that one and offers in its words what the suite looks for in the other.
 //
-// usage: node fixture.mjs PORT
+// usage: node fixture.mjs PORT [modern | legacy]
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -108,10 +109,55 @@ function addPlainTools(server) {
     );
 }
 
-/** Tools that only the handshake era can have: the server asks the client in the middle of a call. */
-function addLegacyTools(server) {
-    // On the stream of the call: the context's own shorthands use the session's stream, which may not be open yet.
-    const ask = (ctx, method, params) => ctx.mcpReq.send({ method, params });
+// On the stream of the call: the context's own shorthands use the session's stream, which may not be open yet.
+const askInSession = (ctx, method, params) => ctx.mcpReq.send({ method, params });
+
+/** What ends a stateless request until its answer is there. */
+class Unanswered extends Error {
+    constructor(request) {
+        super('not answered yet');
+        this.request = request;
+    }
+}
+
+/** A question of the handshake era in a stateless request: its handler runs again from the start once it is answered. */
+function askStatelessly(ctx, method, params) {
+    const answer = ctx.mcpReq.inputResponses?.asked;
+    if (!answer) throw new Unanswered({ method, params });
+    return answer;
+}
+
+const statelessly =
+    handler =>
+    async (...given) => {
+        try {
+            return await handler(...given);
+        } catch (error) {
+            if (error instanceof Unanswered) return inputRequired({ inputRequests: { asked: error.request } });
+            throw error;
+        }
+    };
+
+/** A multi-round handler of 2026-07-28 in a session: the rounds are made here, with questions in the middle of the call. */
+const inSession = server => handler => async (...given) => {
+    const ctx = given.at(-1);
+    const envelope = { 'io.modelcontextprotocol/clientCapabilities': server.server.getClientCapabilities() };
+    let [inputResponses, state] = [undefined, undefined];
+    for (;;) {
+        const mcpReq = Object.assign(Object.create(ctx.mcpReq), { envelope, inputResponses, requestState: () => state });
+        const result = await handler(...given.slice(0, -1), Object.assign(Object.create(ctx), { mcpReq }));
+        if (!result.inputRequests) return result;
+        const asked = Object.entries(result.inputRequests);
+        const answers = await Promise.all(asked.map(([, { method, params }]) => askInSession(ctx, method, params)));
+        inputResponses = Object.fromEntries(asked.map(([key], index) => [key, answers[index]]));
+        state = result.requestState && (await states.verify(result.requestState));
+    }
+};
+
+/** Tools of the handshake era: the server asks the client in the middle of a call. */
+function addLegacyTools(server, ask, adapted = handler => handler) {
+    const register = server.registerTool.bind(server);
+    server = { registerTool: (name, about, handler) => register(name, about, adapted(handler)), server: server.server };
     server.registerTool('test_tool_with_logging', { description: 'Logs three lines' }, async ctx => {
         for (const line of ['Tool execution started', 'Tool processing data', 'Tool execution completed']) {
             await ctx.mcpReq.log('info', line);
@@ -167,6 +213,10 @@ function addLegacyTools(server) {
         await sleep(100);
         return text('Answered after the stream was closed.');
     });
+}
+
+/** Sessions are subscribed; what stands alone listens, which the SDK sees to. */
+function addSubscriptions(server) {
     server.server.setRequestHandler('resources/subscribe', () => ({}));
     server.server.setRequestHandler('resources/unsubscribe', () => ({}));
 }
@@ -180,8 +230,8 @@ const askSample = (question, maxTokens) =>
     inputRequired.createMessage({ messages: [{ role: 'user', content: { type: 'text', text: question } }], maxTokens });
 
 /** Tools of 2026-07-28: questions travel in the result, and what changed travels on a subscription. */
-function addModernTools(server, notify) {
-    const tool = (name, handler) => server.registerTool(name, { description: `Multi-round tool (${name})` }, handler);
+function addModernTools(server, notify, adapted = handler => handler) {
+    const tool = (name, handler) => server.registerTool(name, { description: `Multi-round tool (${name})` }, adapted(handler));
     const answers = ctx => ctx.mcpReq.inputResponses ?? {};
 
     tool('test_input_required_result_elicitation', ctx => {
@@ -257,7 +307,7 @@ function addModernTools(server, notify) {
         notify().promptsChanged();
         return text('The prompt list changed.');
     });
-    server.registerPrompt('test_input_required_result_prompt', { description: 'Asks before it answers' }, ctx => {
+    server.registerPrompt('test_input_required_result_prompt', { description: 'Asks before it answers' }, adapted(ctx => {
         const context = acceptedContent(answers(ctx), 'user_context')?.context;
         if (context) return userMessages({ type: 'text', text: `Use this context: ${context}` });
         const question = {
@@ -265,7 +315,7 @@ function addModernTools(server, notify) {
             requestedSchema: object({ context: string() }, ['context'])
         };
         return inputRequired({ inputRequests: { user_context: inputRequired.elicit(question) } });
-    });
+    }));
 }
 
 const userMessages = (...contents) => ({ messages: contents.map(content => ({ role: 'user', content })) });
@@ -347,8 +397,15 @@ function build(era) {
     addPlainTools(server);
     addPrompts(server);
     addResources(server);
-    if (era === 'modern') addModernTools(server, () => modern.notify);
-    else addLegacyTools(server);
+    if (era === 'modern') {
+        addModernTools(server, () => modern.notify);
+        if (only === 'modern') addLegacyTools(server, askStatelessly, statelessly);
+    } else {
+        addSubscriptions(server);
+        addLegacyTools(server, askInSession);
+        const changes = { toolsChanged: () => server.sendToolListChanged(), promptsChanged: () => server.sendPromptListChanged() };
+        if (only === 'legacy') addModernTools(server, () => changes, inSession(server));
+    }
     return server;
 }
 
@@ -372,6 +429,7 @@ class Events {
     }
 }
 
+const only = process.argv[3];
 const modern = createMcpHandler(({ era }) => build(era), { legacy: 'reject' });
 const modernListener = toNodeHandler(modern);
 const sessions = new Map();
@@ -415,6 +473,7 @@ createServer(async (req, res) => {
     try {
         const body = await readJson(req);
         const legacy = await isLegacyRequest(await toWebRequest(req, body), body);
+        if (only && legacy !== (only === 'legacy')) return refuse(res, 400, 'Another era is spoken here');
         await (legacy ? serveLegacy(req, res, body) : modernListener(req, res, body));
     } catch (error) {
         console.error(error);
