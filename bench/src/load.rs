@@ -11,7 +11,7 @@ use crate::{http::Connection, targets::Target};
 /// One measurement of one target.
 #[derive(Clone, Serialize)]
 pub struct Measurement {
-    /// `direct`, `nginx` or `portcullis`.
+    /// What was measured.
     pub target: &'static str,
     /// Keep-alive connections.
     pub concurrency: usize,

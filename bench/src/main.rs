@@ -1,5 +1,6 @@
 //! Measures what the gate costs: the same calls direct to an upstream, through nginx as a plain reverse proxy, and through
-//! Portcullis with token, policy and audit on, in one run on one machine.
+//! Portcullis with token, policy and audit on: straight, bridged between revisions both ways, and in a toolbox, in one run on
+//! one machine.
 //!
 //! The numbers that count are ratios between rows of one run; absolute numbers belong to the machine. Run it with
 //! `cargo run --release -p portcullis-bench -- run`. It is not part of the tests.
@@ -16,6 +17,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::targets::Endpoint;
+
 #[derive(Parser)]
 #[command(about = "Benchmark of the data path: direct, nginx, Portcullis")]
 struct Arguments {
@@ -31,6 +34,8 @@ enum Command {
     Upstream {
         /// Where to listen.
         listen: SocketAddr,
+        /// What to speak.
+        speaks: upstream::Speaks,
     },
 }
 
@@ -52,6 +57,9 @@ struct Run {
     /// Numbers of open sessions, each with its event stream, for the memory measurement.
     #[arg(long, value_delimiter = ',', default_value = "1000,5000")]
     sessions: Vec<usize>,
+    /// Open sessions, and how many of them have an event stream, at a server of 2026-07-28: `IDLE/STREAMS`.
+    #[arg(long, default_value = "5000/2000")]
+    bridged: sessions::Crowd,
     /// Where to write all numbers.
     #[arg(long, default_value = "target/benchmark.json")]
     json: PathBuf,
@@ -61,7 +69,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match Arguments::parse().command {
         Command::Run(run) => runtime.block_on(measure(run)),
-        Command::Upstream { listen } => runtime.block_on(upstream::serve(listen)),
+        Command::Upstream { listen, speaks } => runtime.block_on(upstream::serve(listen, speaks)),
     }
 }
 
@@ -81,8 +89,9 @@ async fn measure(run: Run) -> Result<()> {
         report::progress(connections);
     }
     for &count in &run.sessions {
-        report.sessions(sessions::open(&house, count).await?);
+        report.sessions(sessions::open(&house, Endpoint::SESSIONS, sessions::Crowd::streams(count)).await?);
     }
+    report.sessions(sessions::open(&house, Endpoint::STATELESS, run.bridged).await?);
     report.print();
     report.write(&run.json)
 }

@@ -57,7 +57,7 @@ impl Report {
         levels.dedup();
         for level in levels {
             let nginx = self.median("nginx", level);
-            for target in ["direct", "nginx", "portcullis"] {
+            for target in self.targets() {
                 let row = self.median(target, level);
                 let cpu = row.cpu_us.map_or("–".to_owned(), |cpu| format!("{cpu:.1}"));
                 let cpu_ratio = row
@@ -81,8 +81,8 @@ impl Report {
         println!("\nMemory of the gateway: idle {:.1} MiB", self.idle_mib);
         for sessions in &self.sessions {
             println!(
-                "with {} open sessions, each with its event stream: {:.1} MiB",
-                sessions.count, sessions.resident_mib
+                "with {} open sessions at {}, {} of them with an event stream: {:.1} MiB",
+                sessions.count, sessions.endpoint, sessions.streams, sessions.resident_mib
             );
         }
     }
@@ -93,6 +93,17 @@ impl Report {
             fs::create_dir_all(folder)?;
         }
         fs::write(path, serde_json::to_vec_pretty(self)?).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// What was measured, in order.
+    fn targets(&self) -> Vec<&'static str> {
+        let mut targets = Vec::new();
+        for measurement in &self.measurements {
+            if !targets.contains(&measurement.target) {
+                targets.push(measurement.target);
+            }
+        }
+        targets
     }
 
     /// The repetition with the median throughput.

@@ -10,18 +10,40 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use portcullis_house::person::Client;
 
 use crate::{
-    http::{once, request},
+    http::{Connection, once, request},
+    sessions::begin,
     upstream::PATIENCE,
 };
 
+/// An endpoint of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    name: &'static str,
+    /// Where it is.
+    pub path: &'static str,
+    /// What is behind it.
+    pub about: &'static str,
+}
+
+impl Endpoint {
+    /// A server of 2026-07-28.
+    pub const STATELESS: Self = Self { name: "bench", path: "/mcp/bench", about: "a server of 2026-07-28" };
+    /// A server of 2025-11-25 and older.
+    pub const SESSIONS: Self = Self { name: "old", path: "/mcp/old", about: "a server of 2025-11-25" };
+    /// A toolbox over the server of 2026-07-28.
+    pub const TOOLBOX: Self = Self { name: "box", path: "/mcp/box", about: "a toolbox" };
+    const ALL: [Self; 3] = [Self::STATELESS, Self::SESSIONS, Self::TOOLBOX];
+}
+
 /// A place to send the measured call to.
 pub struct Target {
-    /// `direct`, `nginx` or `portcullis`.
+    /// What it is called in the report.
     pub name: &'static str,
     /// `host:port`.
     pub authority: String,
@@ -54,8 +76,7 @@ pub struct House {
     pub gateway: u32,
     /// `host:port` of the gateway.
     pub authority: String,
-    /// A token for the measured endpoint.
-    pub token: String,
+    tokens: Vec<(Endpoint, String)>,
     children: Vec<Child>,
     _folder: TempDir,
 }
@@ -67,12 +88,14 @@ impl House {
             .canonicalize()
             .with_context(|| format!("{} is not there: run `cargo build --release` first", portcullis.display()))?;
         let folder = tempfile::tempdir()?;
-        let (upstream, nginx, gateway, operations) = (port()?, port()?, port()?, port()?);
+        let (upstream, old, nginx, gateway, operations) = (port()?, port()?, port()?, port()?, port()?);
         let mut children = Vec::new();
 
-        let mut own = Command::new(std::env::current_exe()?);
-        children.push(quiet(own.args(["upstream", &upstream.to_string()])).spawn()?);
-        ready(&upstream.to_string(), "/").await?;
+        for (listen, speaks) in [(upstream, "stateless"), (old, "sessions")] {
+            let mut own = Command::new(std::env::current_exe()?);
+            children.push(quiet(own.args(["upstream", &listen.to_string(), speaks])).spawn()?);
+            ready(&listen.to_string(), "/").await?;
+        }
 
         let settings = folder.path().join("nginx.conf");
         fs::write(&settings, nginx_settings(nginx, upstream, folder.path()))?;
@@ -94,14 +117,9 @@ impl House {
         let mut add = add.spawn()?;
         add.stdin.take().context("stdin")?.write_all(b"correct horse battery\n")?;
         ensure!(add.wait()?.success(), "`portcullis user add` failed");
-        let protect = Command::new(&portcullis)
-            .args(["protect", &format!("http://{upstream}/mcp"), "--name", "bench", "--data", data])
-            .stdout(Stdio::null())
-            .status()?;
-        ensure!(protect.success(), "`portcullis protect` failed");
         let mut up = Command::new(&portcullis);
         let settings = folder.path().join("portcullis.yaml");
-        fs::write(&settings, "limits: { concurrent_calls: 10000, connections: 10000 }\n")?;
+        fs::write(&settings, gateway_settings(upstream, old))?;
         up.args(["up", "--no-sample", "--data", data]).arg("--config").arg(settings);
         up.args(["--listen", &gateway.to_string(), "--operations", &operations.to_string()]);
         let up = quiet(&mut up).spawn()?;
@@ -109,19 +127,46 @@ impl House {
         children.push(up);
         let authority = gateway.to_string();
         ready(&authority, "/.well-known/oauth-authorization-server").await?;
-        let (_, tokens) = Client::signed_in(&authority, "bench", ("bench", "correct horse battery")).await?;
-        let token = tokens.access;
-
-        let target = |name, authority: String, path: &str, token: Option<&str>, processes| {
-            let request = call(&authority, path, token);
-            Target { name, authority, request, processes }
+        let mut tokens = Vec::new();
+        for endpoint in Endpoint::ALL {
+            let person = ("bench", "correct horse battery");
+            let (_, issued) = Client::signed_in(&authority, endpoint.name, person).await?;
+            tokens.push((endpoint, issued.access));
+        }
+        let mut house =
+            Self { targets: Vec::new(), gateway: gateway_process, authority, tokens, children, _folder: folder };
+        let plain = |name, at: SocketAddr, processes| {
+            let request = stateless_call(&at.to_string(), "/mcp", None, "work");
+            Target { name, authority: at.to_string(), request, processes }
         };
-        let targets = vec![
-            target("direct", upstream.to_string(), "/mcp", None, Vec::new()),
-            target("nginx", nginx.to_string(), "/mcp", None, nginx_processes),
-            target("portcullis", authority.clone(), "/mcp/bench", Some(&token), vec![gateway_process]),
-        ];
-        Ok(Self { targets, gateway: gateway_process, authority, token, children, _folder: folder })
+        house.targets = vec![plain("direct", upstream, Vec::new()), plain("nginx", nginx, nginx_processes)];
+        house.targets.push(house.stateless("portcullis", Endpoint::STATELESS, "work"));
+        house.targets.push(house.stateless("2026-07-28 to 2025-11-25", Endpoint::SESSIONS, "work"));
+        house.targets.push(house.session("2025-11-25 to 2026-07-28", Endpoint::STATELESS).await?);
+        house.targets.push(house.session("2025-11-25 straight", Endpoint::SESSIONS).await?);
+        house.targets.push(house.stateless("toolbox", Endpoint::TOOLBOX, "bench__work"));
+        Ok(house)
+    }
+
+    /// Calls of 2026-07-28.
+    fn stateless(&self, name: &'static str, endpoint: Endpoint, tool: &str) -> Target {
+        let request = stateless_call(&self.authority, endpoint.path, Some(self.token(endpoint)), tool);
+        Target { name, authority: self.authority.clone(), request, processes: vec![self.gateway] }
+    }
+
+    /// Calls of 2025-11-25, in a session of their own.
+    async fn session(&self, name: &'static str, endpoint: Endpoint) -> Result<Target> {
+        let bearer = format!("Bearer {}", self.token(endpoint));
+        let mut connection = Connection::open(&self.authority).await?;
+        let session = begin(&mut connection, &self.authority, endpoint, &bearer).await?;
+        let request = session_call(&self.authority, endpoint.path, &bearer, &session);
+        Ok(Target { name, authority: self.authority.clone(), request, processes: vec![self.gateway] })
+    }
+
+    /// A token for an endpoint.
+    pub fn token(&self, endpoint: Endpoint) -> &str {
+        let found = self.tokens.iter().find(|(known, _)| *known == endpoint);
+        found.map(|(_, token)| token.as_str()).expect("each endpoint has a token")
     }
 
     /// All targets, the plain one first.
@@ -153,21 +198,38 @@ pub fn resident(process: u32) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
-/// The measured call: about 0.7 KiB of JSON in the stateless revision.
-fn call(authority: &str, path: &str, token: Option<&str>) -> Vec<u8> {
-    let body = serde_json::json!({
+/// The measured call.
+fn call(tool: &str) -> Value {
+    json!({
         "jsonrpc": "2.0",
         "id": 1,
         "method": "tools/call",
         "params": {
-            "name": "work",
+            "name": tool,
             "arguments": { "text": "the quick brown fox jumps over the lazy dog ".repeat(8), "count": 3, "flag": true },
-            "_meta": {
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": { "name": "bench", "version": "1" }
-            }
         }
+    })
+}
+
+/// The measured call in a session of 2025-11-25.
+fn session_call(authority: &str, path: &str, bearer: &str, session: &str) -> Vec<u8> {
+    let headers = [
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2025-11-25"),
+        ("mcp-session-id", session),
+        ("authorization", bearer),
+    ];
+    request(authority, "POST", path, &headers, &call("work").to_string())
+}
+
+/// The measured call in the stateless revision: about 0.7 KiB of JSON.
+fn stateless_call(authority: &str, path: &str, token: Option<&str>, tool: &str) -> Vec<u8> {
+    let mut body = call(tool);
+    body["params"]["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": { "name": "bench", "version": "1" }
     });
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut headers = vec![
@@ -175,10 +237,22 @@ fn call(authority: &str, path: &str, token: Option<&str>) -> Vec<u8> {
         ("accept", "application/json, text/event-stream"),
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", "tools/call"),
-        ("mcp-name", "work"),
+        ("mcp-name", tool),
     ];
     headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
     request(authority, "POST", path, &headers, &body.to_string())
+}
+
+fn gateway_settings(upstream: SocketAddr, old: SocketAddr) -> String {
+    format!(
+        "limits: {{ concurrent_calls: 10000, connections: 20000 }}
+servers:
+  - {{ name: bench, url: http://{upstream}/mcp, limits: {{ concurrent: 1000 }} }}
+  - {{ name: old, url: http://{old}/mcp, limits: {{ concurrent: 1000 }} }}
+toolboxes:
+  - {{ name: box, tools: [{{ server: bench, include: [work] }}] }}
+"
+    )
 }
 
 fn nginx_settings(listen: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {

@@ -1,4 +1,4 @@
-//! The fast upstream: answers each call with 1 KiB at once, in both eras, so that what is measured is the way there.
+//! The fast upstream: answers each call with 1 KiB at once, in one era or the other, so that what is measured is the way there.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -16,19 +16,31 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// The era that an upstream speaks, by whether its requests stand alone or live in sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Speaks {
+    /// 2026-07-28.
+    Stateless,
+    /// 2025-11-25 and older.
+    Sessions,
+}
+
 /// Serves until the process ends.
-pub async fn serve(listen: SocketAddr) -> Result<()> {
+pub async fn serve(listen: SocketAddr, speaks: Speaks) -> Result<()> {
     let listener = TcpListener::bind(listen).await?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+        tokio::spawn(
+            http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(move |request| answer(request, speaks))),
+        );
     }
 }
 
 type Answer = Response<Either<Full<Bytes>, BoxBody<Bytes, Infallible>>>;
 
-async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
+async fn answer(request: Request<Incoming>, speaks: Speaks) -> Result<Answer, hyper::Error> {
     if request.method() == Method::GET {
         let mut response = Response::new(Either::Right(Silence.boxed()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -48,16 +60,20 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
         return Ok(response);
     };
     let result = match message["method"].as_str().unwrap_or_default() {
-        "server/discover" => json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"],
-            "capabilities": { "tools": {} }, "ttlMs": 60_000, "cacheScope": "public" }),
-        "initialize" => json!({ "protocolVersion": message["params"]["protocolVersion"],
+        "server/discover" if speaks == Speaks::Stateless => {
+            json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"],
+            "capabilities": { "tools": {} }, "ttlMs": 60_000, "cacheScope": "public" })
+        }
+        "initialize" if speaks == Speaks::Sessions => json!({ "protocolVersion": message["params"]["protocolVersion"],
             "capabilities": { "tools": {} }, "serverInfo": { "name": "bench", "version": "1" } }),
         "tools/list" => json!({ "resultType": "complete", "ttlMs": 60_000, "cacheScope": "public",
             "tools": [{ "name": "work", "description": "Answers at once", "inputSchema": { "type": "object" } }] }),
         _ => {
             let error =
                 json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32601, "message": "Method not found" } });
-            return Ok(json_response(error.to_string().into()));
+            let mut response = json_response(error.to_string().into());
+            *response.status_mut() = hyper::StatusCode::NOT_FOUND;
+            return Ok(response);
         }
     };
     let mut response = json_response(json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string().into());
