@@ -68,8 +68,9 @@ impl<'t> Errand<'t> {
     /// The same, and finds out what the upstream speaks: whoever cannot be asked that cannot be asked anything.
     pub(super) async fn prepare(&mut self) -> Result<(), Setback> {
         self.equip().await?;
-        // Hardly ever waited for, and large.
-        Box::pin(self.turn.spoken()).await?;
+        if self.turn.upstream.known_versions().is_none() {
+            Box::pin(self.turn.spoken()).await?;
+        }
         Ok(())
     }
 
