@@ -32,9 +32,6 @@ pub fn run() -> Result<u8, Trouble> {
     thread::set_no_new_privs(true).during("giving up privileges")?;
     // While we still may: the way to it may be closed to the user that we become.
     env::set_current_dir(&plan.folder).during("its directory")?;
-    if let Some(group) = &plan.group {
-        fs::write(group.join("cgroup.procs"), "0").during("its control group")?;
-    }
     if let Some(user) = plan.user {
         become_user(user).during("becoming another user")?;
     }

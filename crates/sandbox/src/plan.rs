@@ -52,8 +52,6 @@ pub struct Outer {
     pub folder: PathBuf,
     /// The user to become, and the group of the same number.
     pub user: Option<u32>,
-    /// A control group to go into: its directory.
-    pub group: Option<PathBuf>,
     /// Which walls are to be built.
     pub walls: Walls,
     /// What the program may take.

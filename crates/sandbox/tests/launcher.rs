@@ -49,7 +49,7 @@ impl Keeper {
 
     fn outer(&self, errand: Errand) -> Outer {
         let folder = self.folder.path().to_owned();
-        Outer { errand, folder, user: None, group: None, walls: self.walls, limits: LIMITS }
+        Outer { errand, folder, user: None, walls: self.walls, limits: LIMITS }
     }
 
     fn inner(&self, command: &[&str]) -> Inner {

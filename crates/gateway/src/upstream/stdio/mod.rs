@@ -130,7 +130,6 @@ impl Host {
             errand: Errand::Try,
             folder: folder.path().to_owned(),
             user,
-            group: None,
             walls: walls::all(),
             limits: walls::limits(&Process::default()),
         };
@@ -227,7 +226,6 @@ impl Processes {
             errand: Errand::Start,
             folder: folder.path().to_owned(),
             user,
-            group: None,
             walls: standing.walls,
             limits,
         };
