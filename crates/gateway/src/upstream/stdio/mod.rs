@@ -222,13 +222,8 @@ impl Processes {
             environment.insert(0, (name.to_owned(), value.display().to_string()));
         }
         let limits = walls::limits(&self.process);
-        let outer = Outer {
-            errand: Errand::Start,
-            folder: folder.path().to_owned(),
-            user,
-            walls: standing.walls,
-            limits,
-        };
+        let outer =
+            Outer { errand: Errand::Start, folder: folder.path().to_owned(), user, walls: standing.walls, limits };
         let inner = Inner {
             command: resolved(&self.argv),
             environment,
