@@ -17,8 +17,13 @@
 //! The launcher watches the pipe that it got its plan from. When its other end is closed, on purpose or because the keeper
 //! was killed, it ends the program: first it waits, then it asks (SIGTERM), then it kills, and nothing is left.
 //!
+//! A program that may reach some hosts and no others has a network of its own with nothing in it but its loopback. On that
+//! the launcher opens a listener and hands it to the keeper ([`Handed`]): whoever is behind it is the only way out.
+//!
 //! Deliberately absent: threads, an async runtime, any shell, any secret in arguments or the launcher's environment.
 
+#[cfg(target_os = "linux")]
+mod handover;
 #[cfg(target_os = "linux")]
 mod inner;
 #[cfg(target_os = "linux")]
@@ -37,7 +42,11 @@ mod steps;
 #[cfg(target_os = "linux")]
 mod supervise;
 
-pub use plan::{Ability, Code, Errand, Inner, Limits, Outer, SYSTEM, Signals, Sockets, Walls, frame, read_frame};
+#[cfg(target_os = "linux")]
+pub use handover::Handed;
+pub use plan::{
+    Ability, Code, Errand, Inner, Limits, Network, Outer, SYSTEM, Signals, Sockets, Walls, frame, read_frame,
+};
 
 /// The word by which a binary knows that it is to be the launcher.
 pub const WORD: &str = "sandboxed";
@@ -64,6 +73,24 @@ pub fn launch(arguments: &[String]) -> u8 {
 #[cfg(not(target_os = "linux"))]
 pub fn launch(_: &[String]) -> u8 {
     Code::NotStarted as u8
+}
+
+/// What a keeper would get of a launcher, on systems where there is none.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub struct Handed {
+    /// A listener.
+    pub listener: std::net::TcpListener,
+    /// The rest of the launcher's standard input.
+    pub input: std::os::fd::OwnedFd,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Handed {
+    /// There is nobody to take it from.
+    pub fn take(_: impl std::os::fd::AsFd) -> std::io::Result<Self> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// What could not be set up.

@@ -16,8 +16,8 @@ use rustix::{
 };
 
 use crate::{
-    Ability, Code, During, Errand, Outer, Trouble, WORD, landlock, limits,
-    plan::{self, Walls},
+    Ability, Code, During, Errand, Outer, Trouble, WORD, handover, landlock, limits,
+    plan::{self, Network, Walls},
     seccomp, steps,
     steps::{USER, Unbuffered},
     supervise::{self, Charges},
@@ -44,9 +44,16 @@ pub fn run() -> Result<u8, Trouble> {
 fn start(plan: &Outer) -> Result<u8, Trouble> {
     if plan.walls.namespaces {
         leave(plan.walls).during("name spaces")?;
+        if plan.walls.network == Network::Listener {
+            handover::give().during("the only way out of its network")?;
+        }
         let inner = step(steps::WITHIN).during("the second step")?;
         // The inner process minds everything, and with it everything in there ends.
         return Ok(wait_for(&inner));
+    }
+    // spec: T-89: no list of hosts where nothing holds a program to it
+    if plan.walls.network != Network::Machine {
+        return Err(Trouble::new("a network of its own", io::Error::other("there is none without name spaces")));
     }
     set_child_subreaper(Some(rustix::process::getpid())).during("taking in orphans")?;
     limits::processes_of_user(&plan.limits).during("the limit of processes")?;
@@ -56,8 +63,11 @@ fn start(plan: &Outer) -> Result<u8, Trouble> {
 
 /// Finds out which walls can be built, and says so.
 fn attempt(plan: &Outer) -> Result<u8, Trouble> {
-    let walls = Walls { namespaces: true, no_network: true, ..plan.walls };
-    let no_namespaces = match leave(walls).and_then(|()| step(steps::TRYING)) {
+    let walls = Walls { namespaces: true, network: Network::Listener, ..plan.walls };
+    let left = leave(walls);
+    // Not in the network that could not be left.
+    let no_listener = left.is_ok().then(handover::listen).and_then(Result::err).map(|error| error.to_string());
+    let no_namespaces = match left.and_then(|()| step(steps::TRYING)) {
         Err(error) => Some(error.to_string()),
         Ok(child) => {
             let ended = child.wait_with_output().during("the second step")?;
@@ -65,7 +75,7 @@ fn attempt(plan: &Outer) -> Result<u8, Trouble> {
             (!ended.status.success()).then_some(told)
         }
     };
-    let ability = Ability { no_namespaces, landlock: landlock::version(), seccomp: seccomp::possible() };
+    let ability = Ability { no_namespaces, no_listener, landlock: landlock::version(), seccomp: seccomp::possible() };
     let text = serde_json::to_string(&ability).map_err(io::Error::from).during("the answer")?;
     io::stdout().write_all(text.as_bytes()).during("the answer")?;
     Ok(0)
@@ -103,7 +113,7 @@ fn leave(walls: Walls) -> io::Result<()> {
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWCGROUP;
-    if walls.no_network {
+    if walls.network != Network::Machine {
         flags |= UnshareFlags::NEWNET;
     }
     #[expect(deprecated, reason = "what made it unsafe is a flag about open files, which is not among these")]

@@ -44,7 +44,7 @@ pub const SYSTEM: [&str; 27] = [
 ];
 
 /// What the launcher does before it lets anything foreign in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outer {
     /// What it is for.
     pub errand: Errand,
@@ -72,8 +72,8 @@ pub enum Errand {
 pub struct Walls {
     /// A root directory, processes, host name and message queues of its own.
     pub namespaces: bool,
-    /// A network of its own, in which there is nothing; only with `namespaces`.
-    pub no_network: bool,
+    /// Which network the program finds itself in.
+    pub network: Network,
     /// Rules about paths.
     pub landlock: bool,
     /// A filter of system calls.
@@ -82,6 +82,29 @@ pub struct Walls {
     pub sockets: Sockets,
     /// Which signals the filter lets through.
     pub signals: Signals,
+}
+
+impl Walls {
+    /// All of them.
+    pub const ALL: Self = Self {
+        namespaces: true,
+        network: Network::Nothing,
+        landlock: true,
+        seccomp: true,
+        sockets: Sockets::Usual,
+        signals: Signals::All,
+    };
+}
+
+/// The network that a program finds itself in. One of its own there is only with `namespaces`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// That of the machine.
+    Machine,
+    /// One of its own, in which there is nothing.
+    Nothing,
+    /// One of its own, in which there is nothing but a listener that the keeper gets (see [`Handed`](crate::Handed)).
+    Listener,
 }
 
 /// Sockets that a filter lets through. Pairs of connected ones are always possible.
@@ -121,8 +144,6 @@ pub struct Limits {
     pub grace_ms: u64,
 }
 
-impl Eq for Limits {}
-
 /// What the innermost process does: it has the program's secrets.
 #[derive(Deserialize, Serialize)]
 pub struct Inner {
@@ -147,6 +168,8 @@ pub struct Inner {
 pub struct Ability {
     /// Why there are no namespaces; nothing if there are.
     pub no_namespaces: Option<String>,
+    /// Why there can be no listener in a network of its own; nothing if there can.
+    pub no_listener: Option<String>,
     /// The version of Landlock; 0 if there is none.
     pub landlock: u32,
     /// Whether system calls can be filtered.

@@ -8,6 +8,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    param::page_size,
     process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open, wait},
     stdio::stdin,
     thread::nanosleep,
@@ -24,7 +25,6 @@ const ROUND: Duration = Duration::from_millis(10);
 const ROUNDS: u32 = 500;
 /// Clock ticks a second, as the kernel tells times to programs.
 const TICKS: f64 = 100.0;
-const PAGE: u64 = 4096;
 
 /// Who is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ fn processes() -> impl Iterator<Item = (i32, Taken)> {
         let taken = Taken {
             parent: number(1)? as i32,
             ticks: (11..15).filter_map(number).sum(),
-            memory: resident.saturating_sub(shared) * PAGE,
+            memory: resident.saturating_sub(shared) * page_size() as u64,
             threads: number(17)? as u32,
         };
         Some((pid, taken))
