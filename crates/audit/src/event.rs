@@ -115,6 +115,8 @@ kinds! {
     ServerProtected = "server.protected",
     /// A server was taken away.
     ServerRemoved = "server.removed",
+    /// A server that is a command was started: for whom, by which words, and behind what.
+    ProcessStarted = "process.started",
     /// The gateway registered itself as the client of an upstream's authorization server.
     UpstreamClientRegistered = "upstream.client_registered",
     /// A signing key was added to the set.

@@ -7,17 +7,19 @@ use portcullis_base::printable;
 /// What is wrong, and what to write instead.
 pub(super) type Wrong = (String, String);
 
+type Words = &'static [&'static str];
+
 /// How a program names the package that it runs.
 struct Runner {
     program: &'static str,
     /// Words that come before everything else, such as `tool run`.
-    words: &'static [&'static str],
+    words: Words,
     /// Flags without a value.
-    flags: &'static [&'static str],
+    flags: Words,
     /// Flags whose value is a package; the first of these takes the place of the package to run.
-    packages: &'static [&'static str],
+    packages: Words,
     /// Flags with a value of another kind.
-    others: &'static [&'static str],
+    others: Words,
     kind: Kind,
 }
 
@@ -43,47 +45,29 @@ const NPM: &[&str] = &[
 ];
 const PYTHON: &[&str] = &["-q", "--quiet", "--offline", "--isolated", "--no-config", "--no-build", "--"];
 
-const RUNNERS: [Runner; 9] = [
-    Runner { program: "npx", words: &[], flags: NPM, packages: &["-p", "--package"], others: &[], kind: Kind::Npm },
-    Runner { program: "bunx", words: &[], flags: NPM, packages: &["-p", "--package"], others: &[], kind: Kind::Npm },
-    Runner { program: "npm", words: &["exec"], flags: NPM, packages: &["--package"], others: &[], kind: Kind::Npm },
-    Runner { program: "npm", words: &["x"], flags: NPM, packages: &["--package"], others: &[], kind: Kind::Npm },
-    Runner { program: "pnpm", words: &["dlx"], flags: NPM, packages: &["--package"], others: &[], kind: Kind::Npm },
-    Runner {
-        program: "yarn",
-        words: &["dlx"],
-        flags: NPM,
-        packages: &["-p", "--package"],
-        others: &[],
-        kind: Kind::Npm,
-    },
-    Runner {
-        program: "uvx",
-        words: &[],
-        flags: PYTHON,
-        packages: &["--from", "--with"],
-        others: &["-p", "--python"],
-        kind: Kind::Python,
-    },
-    Runner {
-        program: "uv",
-        words: &["tool", "run"],
-        flags: PYTHON,
-        packages: &["--from", "--with"],
-        others: &["-p", "--python"],
-        kind: Kind::Python,
-    },
-    Runner {
-        program: "pipx",
-        words: &["run"],
-        flags: PYTHON,
-        packages: &["--spec", "--with"],
-        others: &["--python"],
-        kind: Kind::Python,
-    },
+const RUNNERS: [Runner; 11] = [
+    npm("npx", &[], &["-p", "--package"]),
+    npm("bunx", &[], &["-p", "--package"]),
+    npm("bun", &["x"], &["-p", "--package"]),
+    npm("npm", &["exec"], &["--package"]),
+    npm("npm", &["x"], &["--package"]),
+    npm("pnpx", &[], &["--package"]),
+    npm("pnpm", &["dlx"], &["--package"]),
+    npm("yarn", &["dlx"], &["-p", "--package"]),
+    python("uvx", &[], &["--from", "--with"], &["-p", "--python"]),
+    python("uv", &["tool", "run"], &["--from", "--with"], &["-p", "--python"]),
+    python("pipx", &["run"], &["--spec", "--with"], &["--python"]),
 ];
 
-const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "cmd", "powershell"];
+const fn npm(program: &'static str, words: Words, packages: Words) -> Runner {
+    Runner { program, words, flags: NPM, packages, others: &[], kind: Kind::Npm }
+}
+
+const fn python(program: &'static str, words: Words, packages: Words, others: Words) -> Runner {
+    Runner { program, words, flags: PYTHON, packages, others, kind: Kind::Python }
+}
+
+const SHELLS: [&str; 10] = ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "pwsh", "tcsh", "zsh"];
 
 /// Whether a command runs the same today and tomorrow, and no shell.
 pub(super) fn check(argv: &[String]) -> Result<(), Wrong> {
@@ -255,6 +239,9 @@ mod tests {
             "npx --package=server@1.2.3 -y tool --any thing",
             "npm exec --package server@1.2.3 -- tool",
             "bunx server@1.2.3",
+            "bun x server@1.2.3",
+            "bun server.js",
+            "pnpx server@1.2.3",
             "uvx server@1.2.3",
             "uvx --from server==1.2.3 server --latest",
             "uv tool run --python 3.12 server==1.2.3rc1",
@@ -283,6 +270,8 @@ mod tests {
             "npx --package=server@1.2.3 --package=other tool",
             "npx",
             "bunx server",
+            "bun x server",
+            "pnpx server",
             "pnpm dlx server@next",
             "yarn dlx server",
             "uvx server",
@@ -308,6 +297,7 @@ mod tests {
         for bad in [
             "sh -c ls",
             "/bin/bash -ec ls",
+            "ash -c ls",
             "bash -o pipefail -c ls",
             "bash +e --rcfile x -c ls",
             "env LD_PRELOAD=x node server.js",

@@ -1,8 +1,13 @@
 //! A server that the gateway runs itself: what its processes may see and take.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use portcullis_base::Secret;
+
+use super::Hosts;
 
 /// What is said of a server's processes besides the command that starts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,13 +68,26 @@ pub enum Sharing {
 }
 
 /// Whom a process may reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Network {
     /// Nobody.
     #[default]
     None,
+    /// These, by the proxy that it is given and by no other way.
+    Hosts(Hosts),
     /// Everybody whom this machine reaches, this machine included.
     All,
+}
+
+/// As people are shown it.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Hosts(hosts) => hosts.fmt(f),
+            Self::All => f.write_str("all"),
+        }
+    }
 }
 
 /// How much has to be between a process and everything else.

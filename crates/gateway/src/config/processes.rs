@@ -3,20 +3,24 @@
 use std::path::{Component, Path, PathBuf};
 
 use portcullis_base::{Secret, printable};
+use portcullis_policy::nearest;
 
 use super::{
-    Credential, KeySource, Network, Process, ProcessLimits, Sandbox, Sharing, pins,
+    Credential, KeySource, Network, Process, ProcessLimits, Sandbox, Sharing, hosts, pins,
     process::meet,
     read::{Node, Section},
 };
 
 /// Variables by which whoever sets them runs code of their own in a program, or that are set by us. spec: T-88
-const REFUSED: [&str; 24] = [
+const REFUSED: [&str; 32] = [
     "BASH_ENV",
+    "BUN_OPTIONS",
     "CLASSPATH",
     "DOTNET_STARTUP_HOOKS",
     "ENV",
     "GCONV_PATH",
+    "GIT_EXEC_PATH",
+    "GIT_SSH",
     "GIT_SSH_COMMAND",
     "HOME",
     "IFS",
@@ -25,7 +29,11 @@ const REFUSED: [&str; 24] = [
     "LOCPATH",
     "NODE_OPTIONS",
     "NODE_PATH",
+    "NPM_CONFIG_NODE_OPTIONS",
+    "NPM_CONFIG_SCRIPT_SHELL",
+    "OPENSSL_CONF",
     "PATH",
+    "PERL5DB",
     "PERL5LIB",
     "PERL5OPT",
     "PHPRC",
@@ -36,6 +44,7 @@ const REFUSED: [&str; 24] = [
     "RUBYLIB",
     "RUBYOPT",
     "TMPDIR",
+    "_JAVA_OPTIONS",
 ];
 const REFUSED_BEGINNINGS: [&str; 3] = ["LD_", "DYLD_", "BASH_FUNC_"];
 
@@ -110,6 +119,15 @@ pub(super) fn process(
     }
     let network_node = section.take("network");
     let network = network(&network_node);
+    // spec: T-89: who is held to a list has no other proxy
+    if let Network::Hosts(_) = network {
+        for (name, _) in environment.iter().filter(|(name, _)| name.to_ascii_uppercase().ends_with("_PROXY")) {
+            environment_node.problem(
+                format!("{name} is set by the gateway itself where `network` is a list of hosts"),
+                "take it out, or the list: a proxy of your own goes with network: all",
+            );
+        }
+    }
     let sandbox_node = section.take("sandbox");
     let walls = [("standard", Sandbox::Standard), ("strict", Sandbox::Strict), ("weak", Sandbox::Weak)];
     let sandbox = if sandbox_node.is_given() { sandbox_node.choice(&walls) } else { Sandbox::Standard };
@@ -196,14 +214,20 @@ fn network(node: &Node<'_>) -> Network {
     if !node.is_given() {
         return Network::None;
     }
-    if node.as_text().is_none() {
-        node.problem(
-            "expected none or all: which hosts a process reaches cannot be told apart here",
-            "example: network: all, with rules for its user or machine in the firewall",
-        );
-        return Network::None;
+    match node.as_text() {
+        None => hosts::hosts(node).map_or(Network::None, Network::Hosts),
+        Some("none") => Network::None,
+        Some("all") => Network::All,
+        Some(text) => {
+            let help = match nearest(text, ["none", "all"]) {
+                Some(word) if !text.contains(['.', ':']) => format!("did you mean \"{word}\"?"),
+                _ => format!("one host is a list too: network: [\"{}\"]", printable(text, 100)),
+            };
+            let what = format!("expected none, all or a list of hosts, found \"{}\"", printable(text, 60));
+            node.problem(what, help);
+            Network::None
+        }
     }
-    node.choice(&[("none", Network::None), ("all", Network::All)])
 }
 
 fn limits(section: &mut Section<'_>) -> ProcessLimits {

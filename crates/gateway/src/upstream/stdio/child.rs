@@ -9,8 +9,10 @@ use portcullis_base::ServerName;
 use portcullis_sandbox::Code;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
     process::{self, ChildStderr, ChildStdin, ChildStdout},
     sync::OwnedSemaphorePermit,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -20,6 +22,7 @@ use super::{
     framing::{self, Flood, Framing, Piece},
     redact::Redact,
     rest::Rests,
+    way_out::WayOut,
 };
 use crate::upstream::line::{Ear, Ended, Far, Mouth};
 
@@ -35,6 +38,8 @@ pub(super) struct Child {
     pub(super) key: String,
     pub(super) process: process::Child,
     pub(super) streams: (ChildStdin, ChildStdout, ChildStderr),
+    /// What stands between it and the hosts that it may reach, and where it comes to that.
+    pub(super) way_out: Option<(Arc<WayOut>, TcpListener)>,
     pub(super) far: Far,
     pub(super) redact: Redact,
     pub(super) rests: Arc<Rests>,
@@ -59,11 +64,17 @@ impl Child {
 
     /// Carries messages until either side has had enough, then ends the process with all that it started.
     pub(super) async fn keep(self) {
-        let Self { name, key, mut process, streams, far, redact, rests, began, place } = self;
+        let Self { name, key, mut process, streams, way_out, far, redact, rests, began, place } = self;
         let (input, mut output, errors) = streams;
         let (ear, mouth) = far.split();
         let last = LastWords::default();
         let complaints = tokio::spawn(complaints::read(errors, name.clone(), redact.clone(), last.clone()));
+        // Ended with everything that goes by it when this is dropped.
+        let mut ways_out = JoinSet::new();
+        let way_out = way_out.map(|(way_out, listener)| {
+            ways_out.spawn(way_out.clone().keep(listener));
+            way_out
+        });
         let mut framing = Framing::new(Instant::now());
         let over = {
             // Its input ends when this does: whichever comes first, that is what tells the launcher to end it.
@@ -87,6 +98,8 @@ impl Child {
             let _ = process.start_kill();
             process.wait().await.ok()
         };
+        drop(ways_out);
+        let refused = way_out.map(|way_out| way_out.refused());
         let _ = timeout(GRACE, complaints).await;
         drop(place);
         let code = status.and_then(|status| status.code());
@@ -99,11 +112,11 @@ impl Child {
         rests.ended(&key, began.elapsed(), Instant::now(), how.as_deref());
         match &how {
             Some(how) => {
-                tracing::warn!(server.name = %name, lines.skipped = framing.skipped, error.detail = how, "a server ended");
+                tracing::warn!(server.name = %name, lines.skipped = framing.skipped, network.refused = refused, error.detail = how, "a server ended");
                 mouth.because(Ended::Broke(how.as_str().into()));
             }
             None => {
-                tracing::info!(server.name = %name, lines.skipped = framing.skipped, killed, "a server was stopped");
+                tracing::info!(server.name = %name, lines.skipped = framing.skipped, network.refused = refused, killed, "a server was stopped");
             }
         }
     }

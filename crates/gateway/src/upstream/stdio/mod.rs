@@ -8,42 +8,40 @@ mod child;
 mod complaints;
 mod folder;
 mod framing;
+mod host;
+mod lively;
 mod redact;
 mod rest;
 mod walls;
+mod way_out;
 
 use std::{
     fmt, io,
-    path::{Path, PathBuf},
-    process::Stdio,
+    path::PathBuf,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use portcullis_base::{Secret, ServerName, printable};
-use portcullis_sandbox::{self as sandbox, Ability, Errand, Inner, Outer};
+use portcullis_audit::{Actor, Event, Target};
+use portcullis_base::{Digest, Secret, ServerName, printable};
+use portcullis_sandbox::{self as sandbox, Errand, Inner, Outer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    process::Command,
-    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-pub use walls::Standing;
-
-use self::{
-    child::Child,
-    folder::Folder,
-    redact::Redact,
-    rest::Rests,
-    walls::{Kernel, kernel},
-};
+use self::{child::Child, folder::Folder, redact::Redact, rest::Rests, way_out::WayOut};
+pub use self::{host::Host, walls::Standing};
 use super::{
     UpstreamError,
     line::{Line, Lines, Whose},
 };
-use crate::config::{Process, Sharing, meet};
+use crate::{
+    config::{Network, Process, Sharing},
+    outbound::Dialer,
+};
 
 /// Processes of one server at one time.
 const MOST: usize = 256;
@@ -56,120 +54,23 @@ const LAST_WORDS: u64 = 4096;
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where processes are started: by which program, and where their own directories are.
-pub struct Host {
-    launcher: PathBuf,
-    data: PathBuf,
-    folder: PathBuf,
-    kernel: OnceCell<Kernel>,
-}
-
-impl Host {
-    /// The binary of this process, whatever happened to its file since it was started.
-    pub const THIS: &str = "/proc/self/exe";
-
-    /// A host that keeps the processes' own directories within `data`, the gateway's data directory, and shows them nothing
-    /// else of that; `launcher` is a binary that calls [`sandbox::launch`].
-    pub fn with_launcher(launcher: PathBuf, data: &Path) -> Arc<Self> {
-        let (data, folder) = (data.to_owned(), data.join("servers"));
-        Arc::new(Self { launcher, data, folder, kernel: OnceCell::new() })
-    }
-
-    /// What there would be between a process with these settings and everything else; the error says what is missing.
-    pub async fn standing(&self, process: &Process) -> Result<Standing, String> {
-        let kernel = self.kernel().await.map_err(|error| error.to_string())?;
-        self.keep_to_ourselves(process)?;
-        walls::decide(process, kernel)
-    }
-
-    /// Refuses to show anybody what is the gateway's own. It is looked at before each start: links may have changed.
-    // spec: T-89
-    fn keep_to_ourselves(&self, process: &Process) -> Result<(), String> {
-        if let Some(path) = process.reaching(&self.data) {
-            return Err(format!(
-                "{} leads to the gateway's own data directory, {}, which no server may see. Name only the directories that \
-                 it needs under `read` and `write`",
-                path.display(),
-                self.data.display()
-            ));
-        }
-        match sandbox::SYSTEM.iter().find(|known| meet(&self.data, Path::new(known))) {
-            Some(known) => Err(format!(
-                "the gateway's data directory, {}, is in {known}, which every server may read: move it, for instance to \
-                 /var/lib/portcullis",
-                self.data.display()
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// What the kernel has, found out once by trying.
-    async fn kernel(&self) -> io::Result<&Kernel> {
-        self.kernel
-            .get_or_try_init(|| async {
-                if !cfg!(target_os = "linux") {
-                    return Err(io::Error::other("servers with a command can be run on Linux only"));
-                }
-                let mut kernel = kernel();
-                let user = kernel.root.then(|| folder::user_of("", ""));
-                kernel.ability = match self.attempt(user).await {
-                    Err(_) if user.is_some() => {
-                        kernel.own_users = false;
-                        self.attempt(None).await?
-                    }
-                    tried => tried?,
-                };
-                Ok(kernel)
-            })
-            .await
-    }
-
-    async fn attempt(&self, user: Option<u32>) -> io::Result<Ability> {
-        let folder = Folder::make(&self.folder.join(".try"), user)?;
-        let plan = Outer {
-            errand: Errand::Try,
-            folder: folder.path().to_owned(),
-            user,
-            walls: walls::all(),
-            limits: walls::limits(&Process::default()),
-        };
-        let mut launcher = self.launcher().spawn()?;
-        let mut input = launcher.stdin.take().ok_or_else(|| io::Error::other("no pipe"))?;
-        input.write_all(&sandbox::frame(&plan)?).await?;
-        drop(input);
-        let told = timeout(START, launcher.wait_with_output()).await.map_err(io::Error::other)??;
-        serde_json::from_slice(&told.stdout).map_err(|_| {
-            io::Error::other(format!(
-                "the kernel could not be asked for its walls: {}",
-                printable(String::from_utf8_lossy(&told.stderr).trim(), 300)
-            ))
-        })
-    }
-
-    fn launcher(&self) -> Command {
-        let mut command = Command::new(&self.launcher);
-        // What is secret goes over the pipe: arguments and environment can be seen by others.
-        command.arg0("portcullis").arg(sandbox::WORD).env_clear().current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-}
-
 /// The processes of one server.
 pub struct Processes {
     name: ServerName,
     argv: Arc<[String]>,
     process: Arc<Process>,
     host: Weak<Host>,
+    /// For those of them that may reach some hosts.
+    dialer: Dialer,
     places: Arc<Semaphore>,
     rests: Arc<Rests>,
 }
 
 impl Processes {
     /// None yet: they are started when somebody wants one.
-    pub fn new(name: ServerName, argv: Arc<[String]>, process: Arc<Process>, host: &Arc<Host>) -> Self {
+    pub fn new(name: ServerName, argv: Arc<[String]>, process: Arc<Process>, host: &Arc<Host>, dialer: Dialer) -> Self {
         let (places, rests) = (Arc::new(Semaphore::new(MOST)), Arc::default());
-        Self { name, argv, process, host: Arc::downgrade(host), places, rests }
+        Self { name, argv, process, host: Arc::downgrade(host), dialer, places, rests }
     }
 
     async fn start(&self, whose: &Whose) -> Result<Line, UpstreamError> {
@@ -192,13 +93,15 @@ impl Processes {
                 return Err(failed(error));
             }
         };
-        // Who started what, and behind what.
+        // spec: SEC-33: who had what started, and behind what
+        host.write_down(|event| self.written(event, whose, &standing)).await;
         tracing::info!(
             server.name = %self.name,
             process.id = child.id(),
             process.command = %printable(&self.argv.join(" "), 300),
             person.id = whose.person.as_ref().map(tracing::field::display),
             process.lacks = standing.lacks.join("; "),
+            process.network = %self.process.network,
             "a server was started"
         );
         tokio::spawn(child.keep());
@@ -216,7 +119,7 @@ impl Processes {
     ) -> Result<(Line, Child), String> {
         let user = standing.own_user.then(|| folder::user_of(self.name.as_str(), key));
         let told = |error: io::Error| format!("its own directory cannot be made: {error}");
-        let folder = Folder::of(&host.folder, self.name.as_str(), key, user).map_err(told)?;
+        let folder = Folder::of(host.folder(), self.name.as_str(), key, user).map_err(told)?;
         let (home, scratch) = folder.as_seen(standing.walls);
         for (name, value) in [("HOME", &home), ("TMPDIR", &scratch)] {
             environment.insert(0, (name.to_owned(), value.display().to_string()));
@@ -224,45 +127,49 @@ impl Processes {
         let limits = walls::limits(&self.process);
         let outer =
             Outer { errand: Errand::Start, folder: folder.path().to_owned(), user, walls: standing.walls, limits };
-        let inner = Inner {
-            command: resolved(&self.argv),
-            environment,
-            directory: self.process.directory.clone().unwrap_or(home),
-            read: self.readable(),
-            write: self.process.write.clone(),
-            walls: standing.walls,
-            limits,
-        };
-        let mut child = host.launcher().spawn().map_err(|error| format!("the launcher cannot be started: {error}"))?;
-        let (Some(mut input), Some(mut output), Some(mut errors)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err("it has no standard streams".into());
-        };
-        let plans = sandbox::frame(&outer).and_then(|outer| Ok((outer, sandbox::frame(&inner)?)));
-        let (outer, inner) = plans.map_err(|error| error.to_string())?;
+        let mut child =
+            host.launch(standing.walls.network).map_err(|error| format!("the launcher cannot be started: {error}"))?;
         let ready = async {
-            input.write_all(&outer).await?;
-            input.write_all(&inner).await?;
+            let (mut input, listener) = child.input.tell(&outer).await?;
+            let way_out = match (&self.process.network, listener) {
+                (Network::Hosts(hosts), Some(listener)) => {
+                    environment.extend(way_out::variables(listener.local_addr()?, hosts));
+                    Some((WayOut::new(self.name.clone(), hosts.clone(), self.dialer.clone()), listener))
+                }
+                _ => None,
+            };
+            let inner = Inner {
+                command: resolved(&self.argv),
+                environment,
+                directory: self.process.directory.clone().unwrap_or(home),
+                read: self.readable(),
+                write: self.process.write.clone(),
+                walls: standing.walls,
+                limits,
+            };
+            input.write_all(&sandbox::frame(&inner)?).await?;
             let mut word = [0; READY.len()];
-            output.read_exact(&mut word).await?;
-            if word == *READY { Ok(()) } else { Err(io::Error::other("it is no launcher")) }
+            child.output.read_exact(&mut word).await?;
+            if word == *READY { Ok((input, way_out)) } else { Err(io::Error::other("it is no launcher")) }
         };
-        if let Err(error) = timeout(START, ready).await.unwrap_or_else(|late| Err(io::Error::other(late))) {
-            drop(input);
-            let mut words = Vec::new();
-            let _ = timeout(GRACE, (&mut errors).take(LAST_WORDS).read_to_end(&mut words)).await;
-            let _ = child.start_kill();
-            let _ = child.wait().await;
-            let words = redact.cleaned(&String::from_utf8_lossy(&words), 500);
-            return Err(if words.is_empty() { error.to_string() } else { words });
-        }
+        let (input, way_out) = match timeout(START, ready).await.unwrap_or_else(|late| Err(io::Error::other(late))) {
+            Ok(told) => told,
+            Err(error) => {
+                let mut words = Vec::new();
+                let _ = timeout(GRACE, (&mut child.errors).take(LAST_WORDS).read_to_end(&mut words)).await;
+                let _ = child.process.start_kill();
+                let _ = child.process.wait().await;
+                let words = redact.cleaned(&String::from_utf8_lossy(&words), 500);
+                return Err(if words.is_empty() { error.to_string() } else { words });
+            }
+        };
         let (line, far) = Line::new();
         let child = Child {
             name: self.name.clone(),
             key: key.to_owned(),
-            process: child,
-            streams: (input, output, errors),
+            process: child.process,
+            streams: (input, child.output, child.errors),
+            way_out,
             far,
             redact,
             rests: self.rests.clone(),
@@ -270,6 +177,17 @@ impl Processes {
             place,
         };
         Ok((line, child))
+    }
+
+    fn written(&self, event: Event, whose: &Whose, standing: &Standing) -> Event {
+        let walls = if standing.lacks.is_empty() { "all".to_owned() } else { standing.lacks.join("; ") };
+        event
+            .by(Actor { person: whose.person.clone(), ..Actor::default() })
+            .on(Target { server: Some(self.name.clone()), ..Target::default() })
+            .text("command", self.argv.join(" "))
+            .text("command_digest", Digest::of(self.argv.join("\0").as_bytes()).to_base64url())
+            .text("network", self.process.network.to_string())
+            .text("walls", walls)
     }
 
     /// What a process finds in its environment: what every one gets, and its own.

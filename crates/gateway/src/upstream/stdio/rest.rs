@@ -32,7 +32,8 @@ impl Rests {
         match rests.get(key).filter(|rest| now < rest.until) {
             None => Ok(()),
             Some(Rest { times, until, how }) => Err(format!(
-                "it ended soon after its start, {times} times in a row, and is left alone for {} s more. The last time: {how}",
+                "it ended soon after its start{}, and is left alone for {} s more. The last time: {how}",
+                if *times > 1 { format!(", {times} times in a row") } else { String::new() },
                 (*until - now).as_secs() + 1
             )),
         }

@@ -1,6 +1,6 @@
 //! Which walls a process gets, out of those that this kernel has, and whether that is enough.
 
-use portcullis_sandbox::{Ability, Limits, Signals, Sockets, Walls};
+use portcullis_sandbox::{self as sandbox, Ability, Limits, Signals, Sockets, Walls};
 
 use super::GRACE;
 use crate::config::{Network, Process, Sandbox};
@@ -32,18 +32,6 @@ pub(super) fn kernel() -> Kernel {
     Kernel { ability: Ability::default(), root, own_users: root }
 }
 
-/// Every wall there is, to try them.
-pub(super) fn all() -> Walls {
-    Walls {
-        namespaces: true,
-        no_network: true,
-        landlock: true,
-        seccomp: true,
-        sockets: Sockets::Usual,
-        signals: Signals::All,
-    }
-}
-
 pub(super) fn limits(process: &Process) -> Limits {
     let limits = process.limits;
     Limits {
@@ -59,7 +47,7 @@ pub(super) fn limits(process: &Process) -> Limits {
 /// The walls for a process with these settings; the error says what is missing and what to do.
 // spec: T-89, SEC-32
 pub(super) fn decide(process: &Process, kernel: &Kernel) -> Result<Standing, String> {
-    let Ability { no_namespaces, landlock, seccomp } = &kernel.ability;
+    let Ability { no_namespaces, no_listener, landlock, seccomp } = &kernel.ability;
     let namespaces = no_namespaces.is_none();
     let mut lacks = Vec::new();
     if let Some(why) = no_namespaces {
@@ -87,25 +75,39 @@ pub(super) fn decide(process: &Process, kernel: &Kernel) -> Result<Standing, Str
             lacks.join("; ")
         ));
     }
-    let (no_network, sockets) = match process.network {
-        Network::None if namespaces => (true, Sockets::Usual),
-        Network::None => (false, Sockets::None),
+    // A list that nothing holds it to would be a lie, whatever else is accepted.
+    if let (Network::Hosts(_), Some(why)) = (&process.network, no_namespaces.as_ref().or(no_listener.as_ref())) {
+        return Err(format!(
+            "this machine cannot hold it to a list of hosts, because it cannot have a network of its own ({why}). Allow user \
+             name spaces (sysctl user.max_user_namespaces, in a container the seccomp profile), or choose for this server: \
+             network: none, or network: all with a firewall"
+        ));
+    }
+    let (network, sockets) = match process.network {
+        Network::Hosts(_) => (sandbox::Network::Listener, Sockets::Usual),
+        Network::None if namespaces => (sandbox::Network::Nothing, Sockets::Usual),
+        Network::None => (sandbox::Network::Machine, Sockets::None),
         // Local sockets without a file are in the network: only the newer Landlock keeps them apart.
-        Network::All if namespaces && *landlock >= SCOPES => (false, Sockets::Usual),
-        Network::All => (false, Sockets::Network),
+        Network::All if namespaces && *landlock >= SCOPES => (sandbox::Network::Machine, Sockets::Usual),
+        Network::All => (sandbox::Network::Machine, Sockets::Network),
     };
     let signals = if namespaces || *landlock >= SCOPES || !*seccomp { Signals::All } else { Signals::None };
-    let walls = Walls { namespaces, no_network, landlock: *landlock > 0, seccomp: *seccomp, sockets, signals };
+    let walls = Walls { namespaces, network, landlock: *landlock > 0, seccomp: *seccomp, sockets, signals };
     Ok(Standing { walls, own_user, lacks })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Entry, Environment};
 
     fn kernel(namespaces: bool, landlock: u32, seccomp: bool) -> Kernel {
         let no_namespaces = (!namespaces).then(|| "Operation not permitted".to_owned());
-        Kernel { ability: Ability { no_namespaces, landlock, seccomp }, root: false, own_users: false }
+        Kernel {
+            ability: Ability { no_namespaces, no_listener: None, landlock, seccomp },
+            root: false,
+            own_users: false,
+        }
     }
 
     fn with(sandbox: Sandbox, network: Network) -> Process {
@@ -117,7 +119,8 @@ mod tests {
     fn what_is_required_and_missing_is_refused_with_what_to_do() {
         let standard = with(Sandbox::Standard, Network::None);
         let full = decide(&standard, &kernel(true, 7, true)).expect("enough");
-        assert!(full.walls.namespaces && full.walls.no_network && full.walls.landlock && full.lacks.is_empty());
+        assert!(full.walls.namespaces && full.walls.landlock && full.lacks.is_empty());
+        assert_eq!(full.walls.network, sandbox::Network::Nothing);
         for poor in [kernel(false, 0, true), kernel(true, 7, false), kernel(false, 0, false)] {
             let refused = decide(&standard, &poor).expect_err("not enough");
             assert!(refused.contains("sandbox: weak"), "{refused}");
@@ -139,6 +142,26 @@ mod tests {
         let newer = decide(&with(Sandbox::Standard, Network::All), &kernel(false, 6, true)).expect("enough");
         assert_eq!((newer.walls.sockets, newer.walls.signals), (Sockets::Network, Signals::All));
         let open = decide(&with(Sandbox::Standard, Network::All), &kernel(true, 5, true)).expect("enough");
-        assert_eq!((open.walls.sockets, open.walls.no_network), (Sockets::Network, false));
+        assert_eq!((open.walls.sockets, open.walls.network), (Sockets::Network, sandbox::Network::Machine));
+    }
+
+    // spec: T-89
+    #[test]
+    fn list_of_hosts_is_never_promised_where_nothing_holds_to_it() {
+        let listed = |sandbox| {
+            let json = serde_json::json!({ "name": "x", "command": ["x"], "network": ["api.example.com"] });
+            let entry = Entry::from_json(&json.to_string()).expect("an entry");
+            Process { sandbox, ..entry.server(&Environment::default()).expect("a server").process }
+        };
+        let mut deaf = kernel(true, 7, true);
+        deaf.ability.no_listener = Some("Operation not permitted".to_owned());
+        for sandbox in [Sandbox::Strict, Sandbox::Standard, Sandbox::Weak] {
+            let walls = decide(&listed(sandbox), &kernel(true, 7, true)).expect("enough").walls;
+            assert_eq!((walls.network, walls.sockets), (sandbox::Network::Listener, Sockets::Usual));
+            for poor in [&kernel(false, 7, true), &deaf] {
+                let refused = decide(&listed(sandbox), poor).expect_err("not enough");
+                assert!(refused.contains("Operation not permitted"), "{refused}");
+            }
+        }
     }
 }
