@@ -13,13 +13,13 @@ use portcullis_audit::Keep;
 use portcullis_base::{Secret, ServerName};
 use portcullis_store::DatabaseSettings;
 
-pub(crate) use self::process::meet;
 pub use self::{
     credential::{
         Assertion, AssertionClaim, ClientCredentials, ClientKey, ClientProof, Credential, Exchange, Fallback,
         HeaderCredential, Holders, IdJagCredential, KeyOption, KeySource, LegacyPaths, OAuth, OAuthClient, OnBehalfOf,
         Pattern, Register, ResourceMatch, ResourceParameter, S256, SubjectToken,
     },
+    hosts::{Hosts, Reachable},
     identity::{
         AccessKeys, BackChannel, ClaimNames, ClientAuth, Directory, External, ExternalClaims, ExternalKeys, IdJag,
         Identity, Link, Offline, Provider, ProviderKind, Scim, SignUp, Tenant, Workload, WorkloadRule,
@@ -35,15 +35,23 @@ pub use self::{
     toolboxes::{NameOf, Named},
     values::duration,
 };
+pub(crate) use self::{
+    hosts::{borrowed, host},
+    process::meet,
+    public_url::is_loopback,
+};
 use crate::{journal::Durability, root_key::RootKeySource, toolbox::Toolbox};
 
 mod cautions;
+mod clients;
 mod credential;
 mod credentials;
 mod external;
 mod headers;
+mod hosts;
 mod identity;
 mod issuers;
+mod layers;
 mod load;
 mod locate;
 mod more;
@@ -51,6 +59,7 @@ mod openapi;
 mod origin;
 mod pins;
 mod place;
+mod private_hosts;
 mod problem;
 mod process;
 mod processes;
@@ -59,6 +68,7 @@ mod public_url;
 mod read;
 mod sections;
 mod server;
+mod servers;
 mod toolboxes;
 mod values;
 mod workloads;

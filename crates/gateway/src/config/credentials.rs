@@ -139,7 +139,7 @@ fn server<'a>(section: &mut Section<'a>, around: &Around<'_>, asked: &mut Asked<
     let resource = resource(&section.take("resource"), ResourceParameter::Exact);
     let endpoints_node = section.take("endpoints");
     let endpoints = endpoints_node.texts("a list of host names", "[oauth2.example.com]");
-    for host in endpoints.iter().filter(|host| !super::sections::is_host(host) && !host.is_empty()) {
+    for host in endpoints.iter().filter(|host| !super::private_hosts::is_host(host) && !host.is_empty()) {
         endpoints_node.problem(
             format!("\"{}\" is not a host name", printable(host, 60)),
             "write hosts without scheme, port, path or wildcard: [oauth2.googleapis.com]",

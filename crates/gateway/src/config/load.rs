@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use yaml_serde::Value;
 
-use super::{Config, Origins, Problem, Problems, locate::Step, origin::Layer, read::Settings, sections};
+use super::{Config, Origins, Problem, Problems, layers::Settings, locate::Step, origin::Layer, sections};
 
 /// The embedded defaults, commented: the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config.default.yaml");

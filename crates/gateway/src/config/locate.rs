@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use yaml_serde::Value;
 
 /// One step into a document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -288,6 +289,15 @@ impl<'de> Visitor<'de> for Fail {
     fn visit_none<E: serde::de::Error>(self) -> Result<(), E> {
         Err(E::custom(MARK))
     }
+}
+
+/// The value at `path`.
+pub(super) fn at<'v>(value: &'v Value, path: &[Step]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |value, step| match (value, step) {
+        (Value::Mapping(map), Step::Key(key)) => map.get(key.as_str()),
+        (Value::Sequence(list), Step::Index(index)) => list.get(*index),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use super::{
     credentials::{self, credential},
     headers,
     issuers::Asked,
+    layers::Settings,
     pins, processes,
-    read::{Node, Section, Settings},
+    read::{Node, Section},
 };
 
 /// What is said of a server besides where it is and who may use it.

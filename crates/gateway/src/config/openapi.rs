@@ -55,6 +55,32 @@ pub enum Answers {
 }
 
 impl OpenApi {
+    /// The document in `file`, which says where its API is unless `url` does, and what it describes.
+    pub fn of_file(file: PathBuf, url: Option<Url>, private: bool) -> Result<(Self, Api), Vec<Problem>> {
+        let mut found = Self::unread(file);
+        let api = Api::read(&text(&found.file)?, &found.choices(url))?;
+        match Server::check_url(api.base.as_str(), private) {
+            Ok(base) => found.url = base,
+            Err((what, help)) => {
+                let what = format!("the address of the API, {}, {what}", printable(api.base.as_str(), 200));
+                return Err(vec![Problem { place: "#/servers".into(), what, help }]);
+            }
+        }
+        Ok((found, api))
+    }
+
+    fn unread(file: PathBuf) -> Self {
+        Self {
+            file,
+            url: Url::parse("https://api.example.com").expect("an example is a URL"),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            names: BTreeMap::new(),
+            key_in_query: None,
+            answers: Answers::default(),
+        }
+    }
+
     /// The API as the document describes it now.
     pub fn read(&self) -> Result<Api, Vec<Problem>> {
         Api::read(&text(&self.file)?, &self.choices(Some(self.url.clone())))
@@ -98,15 +124,7 @@ fn text(file: &Path) -> Result<String, Vec<Problem>> {
 pub(super) fn openapi(node: Node<'_>, private: bool) -> Option<OpenApi> {
     const EXAMPLE: &str = "tickets.yaml";
     let file_alone = node.as_text().is_some();
-    let mut found = OpenApi {
-        file: PathBuf::new(),
-        url: Url::parse("https://api.example.com").expect("an example is a URL"),
-        include: Vec::new(),
-        exclude: Vec::new(),
-        names: BTreeMap::new(),
-        key_in_query: None,
-        answers: Answers::default(),
-    };
+    let mut found = OpenApi::unread(PathBuf::new());
     if file_alone {
         found.file = node.file_path(EXAMPLE);
         let api = opened(&node, &found, None)?;

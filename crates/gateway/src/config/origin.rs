@@ -58,7 +58,7 @@ impl Origins {
             .layers
             .iter()
             .filter_map(|(path, layer)| {
-                let value = super::read::at(&self.values, path)?;
+                let value = super::locate::at(&self.values, path)?;
                 let key = show(path);
                 let shown = shown(&key, value);
                 Some((key, shown, self.origin(path, layer)))
@@ -87,7 +87,7 @@ impl Origins {
 fn shown(key: &str, value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
-        other => super::read::compact(other),
+        other => super::values::compact(other),
     };
     let secret =
         ["secret", "scim.token", "directory.service_account"].iter().any(|end| key.ends_with(end)) || key == "root_key";

@@ -93,7 +93,7 @@ impl fmt::Display for PublicUrl {
 }
 
 /// Whether a host can only be this machine.
-pub(super) fn is_loopback(host: &Host<&str>) -> bool {
+pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
         Host::Ipv4(address) => IpAddr::V4(*address).is_loopback(),

@@ -1,10 +1,8 @@
-//! The layers of settings merged into one tree, and typed reading of it that collects problems instead of stopping.
+//! Typed reading of the settings, which collects problems instead of stopping.
 //!
 //! What a reader asks for is what is known: keys that nobody took are refused when their section is finished.
 
 use std::{
-    cell::RefCell,
-    collections::BTreeMap,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path as FilePath, PathBuf},
@@ -13,23 +11,14 @@ use std::{
 
 use portcullis_base::{Secret, printable};
 use portcullis_policy::nearest;
-use yaml_serde::{Mapping, Value};
+use yaml_serde::Value;
 
 use super::{
-    locate::{Path, Step, duplicate, locate, show},
-    origin::{Layer, Origins},
-    problem::{Problem, Problems},
-    values::{duration, show_duration, show_size, size},
+    layers::Settings,
+    locate::{Path, Step, locate, show},
+    origin::Layer,
+    values::{describe, duration, show_duration, show_size, size},
 };
-
-/// All layers in one tree.
-pub(super) struct Settings<'a> {
-    values: Value,
-    layers: BTreeMap<Path, Layer>,
-    file: Option<(&'a str, &'a str)>,
-    environment: &'a BTreeMap<String, String>,
-    problems: RefCell<Vec<(usize, Problem)>>,
-}
 
 /// One place in the tree, whether or not something is there.
 #[derive(Clone)]
@@ -47,157 +36,9 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Starts from the embedded defaults.
-    pub(super) fn new(defaults: Value, environment: &'a BTreeMap<String, String>) -> Self {
-        let mut settings = Self {
-            values: Value::Mapping(Mapping::new()),
-            layers: BTreeMap::new(),
-            file: None,
-            environment,
-            problems: RefCell::default(),
-        };
-        settings.lay(&[], defaults, &Layer::Default);
-        settings
-    }
-
-    /// Lays the settings file over what is there.
-    pub(super) fn lay_file(&mut self, name: &'a str, text: &'a str) {
-        self.file = Some((name, text));
-        match yaml_serde::from_str::<Value>(text) {
-            Ok(Value::Null) => {}
-            Ok(value @ Value::Mapping(_)) => self.lay(&[], value, &Layer::File),
-            Ok(other) => self.add(
-                1,
-                name.to_owned(),
-                String::new(),
-                format!("expected settings such as `listen: 127.0.0.1:7878`, found {}", describe(&other)),
-                None,
-            ),
-            Err(error) => {
-                let line = duplicate(text).map_or_else(|| error.location().map_or(1, |at| at.line()), |at| at.line);
-                self.add(line, format!("{name}:{line}"), String::new(), format!("is not valid YAML: {error}"), None);
-            }
-        }
-    }
-
-    /// Lays one value from the environment or a flag over what is there.
-    pub(super) fn lay_text(&mut self, path: &[Step], text: &str, layer: &Layer) {
-        let structured = text.starts_with(['[', '{']).then(|| yaml_serde::from_str(text).ok()).flatten();
-        let mut value = structured.unwrap_or_else(|| Value::String(text.to_owned()));
-        for step in path.iter().rev() {
-            if let Step::Key(key) = step {
-                value = Value::Mapping(Mapping::from_iter([(Value::String(key.clone()), value)]));
-            }
-        }
-        self.lay(&[], value, layer);
-    }
-
-    fn lay(&mut self, path: &[Step], value: Value, layer: &Layer) {
-        let target = at_mut(&mut self.values, path);
-        match (target, value) {
-            (Some(Value::Mapping(_)), Value::Null) if !path.is_empty() => {}
-            (Some(Value::Mapping(known)), Value::Mapping(new)) => {
-                let mut below = Vec::new();
-                for (key, value) in new {
-                    let Value::String(key) = key else {
-                        let line = self.file.map_or(1, |(_, text)| locate(text, path).map_or(1, |at| at.line));
-                        let place = self.file.map_or_else(String::new, |(name, _)| format!("{name}:{line}"));
-                        let what = format!("a key must be a text, found {}", describe(&key));
-                        self.problems.borrow_mut().push((line, Problem { place, key: show(path), what, help: None }));
-                        continue;
-                    };
-                    known.entry(Value::String(key.clone())).or_insert(Value::Null);
-                    below.push((key, value));
-                }
-                for (key, value) in below {
-                    let mut path = path.to_vec();
-                    path.push(Step::Key(key));
-                    self.lay(&path, value, layer);
-                }
-            }
-            (Some(target), value) => {
-                self.layers.retain(|known, _| !known.starts_with(path));
-                mark_leaves(&value, path.to_vec(), layer, &mut self.layers);
-                *target = value;
-            }
-            (None, _) => {}
-        }
-    }
-
     /// The whole tree.
     pub(super) fn top(&'a self) -> Section<'a> {
         Node { settings: self, path: Path::new(), value: Some(&self.values) }.section()
-    }
-
-    /// All problems in the order of the file, or `value`.
-    pub(super) fn finish<T>(
-        self,
-        value: T,
-        derived: Vec<(&'static str, String, &'static str)>,
-    ) -> Result<(T, Origins), Problems> {
-        let mut problems = self.problems.into_inner();
-        if !problems.is_empty() {
-            problems.sort_by_key(|(line, _)| *line);
-            return Err(Problems(problems.into_iter().map(|(_, problem)| problem).collect()));
-        }
-        let file = self.file.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        Ok((value, Origins { file, values: self.values, layers: self.layers, derived }))
-    }
-
-    fn layer(&self, path: &[Step]) -> Option<&Layer> {
-        (0..=path.len()).rev().find_map(|len| {
-            let prefix = &path[..len];
-            self.layers
-                .range(prefix.to_vec()..)
-                .next()
-                .filter(|(known, _)| known.starts_with(prefix))
-                .map(|(_, layer)| layer)
-        })
-    }
-
-    fn add(&self, line: usize, place: String, key: String, what: String, help: Option<String>) {
-        self.problems.borrow_mut().push((line, Problem { place, key, what, help }));
-    }
-}
-
-/// The value at `path`.
-pub(super) fn at<'v>(value: &'v Value, path: &[Step]) -> Option<&'v Value> {
-    path.iter().try_fold(value, |value, step| match (value, step) {
-        (Value::Mapping(map), Step::Key(key)) => map.get(key.as_str()),
-        (Value::Sequence(list), Step::Index(index)) => list.get(*index),
-        _ => None,
-    })
-}
-
-fn at_mut<'v>(value: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
-    path.iter().try_fold(value, |value, step| match (value, step) {
-        (Value::Mapping(map), Step::Key(key)) => map.get_mut(key.as_str()),
-        (Value::Sequence(list), Step::Index(index)) => list.get_mut(*index),
-        _ => None,
-    })
-}
-
-fn mark_leaves(value: &Value, path: Path, layer: &Layer, layers: &mut BTreeMap<Path, Layer>) {
-    let below = |step| {
-        let mut path = path.clone();
-        path.push(step);
-        path
-    };
-    match value {
-        Value::Mapping(map) if !map.is_empty() => {
-            for (key, value) in map {
-                let Value::String(key) = key else { continue };
-                mark_leaves(value, below(Step::Key(key.clone())), layer, layers);
-            }
-        }
-        Value::Sequence(list) if list.iter().any(|item| matches!(item, Value::Mapping(_))) => {
-            for (index, value) in list.iter().enumerate() {
-                mark_leaves(value, below(Step::Index(index)), layer, layers);
-            }
-        }
-        _ => {
-            layers.insert(path, layer.clone());
-        }
     }
 }
 
@@ -574,34 +415,5 @@ impl<'a> Section<'a> {
                 None => node.problem("unknown key", format!("known here: {}", self.known.join(", "))),
             }
         }
-    }
-}
-
-/// A value in words for a message.
-fn describe(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".into(),
-        Value::Bool(value) => format!("{value}"),
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(text) => format!("\"{}\"", printable(text, 60)),
-        Value::Sequence(_) => "a list".into(),
-        Value::Mapping(_) => "a group of keys".into(),
-        Value::Tagged(_) => "a value with a YAML tag".into(),
-    }
-}
-
-/// A value on one line.
-pub(super) fn compact(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Sequence(items) => format!("[{}]", items.iter().map(compact).collect::<Vec<_>>().join(", ")),
-        Value::Mapping(map) => {
-            let entries = map.iter().map(|(key, value)| format!("{}: {}", compact(key), compact(value)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
-        }
-        Value::Tagged(tagged) => compact(&tagged.value),
     }
 }

@@ -1,30 +1,27 @@
 //! Every key with its type, its bounds and its cross-checks, in the order of the file.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 use portcullis_audit::Keep;
-use portcullis_base::ServerName;
-use portcullis_oauth::redirect::RedirectPolicy;
-use portcullis_policy::{Access, nearest};
+use portcullis_policy::nearest;
 use portcullis_store::DatabaseSettings;
 use url::Url;
 
 use super::{
-    AccessKeys, Audit, ClientDocument, Clients, Config, ConfiguredClient, Environment, Identity, LegacySse, Limits,
-    MetadataDocuments, Outbound, Place, Provider, PublicUrl, Registration, RegistrationLimits, RulesText, Server,
-    Sessions, Tokens,
-    external::external,
+    AccessKeys, Audit, ClientDocument, Config, Environment, Identity, LegacySse, Limits, Outbound, PublicUrl,
+    RulesText, Sessions, Tokens,
+    clients::clients,
     issuers::Asked,
-    more::{Around, more},
-    openapi::{fits, openapi},
-    processes,
+    layers::Settings,
+    private_hosts::private_hosts,
     providers::provider,
-    read::{Node, Section, Settings},
+    read::{Node, Section},
+    servers::{server_name, servers},
     toolboxes::toolboxes,
     workloads::workloads,
 };
-use crate::{journal::Durability, toolbox::ALL};
+use crate::journal::Durability;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -222,131 +219,6 @@ fn access_keys(mut section: Section<'_>) -> AccessKeys {
     keys
 }
 
-pub(super) fn server_name(node: &Node<'_>) -> Option<ServerName> {
-    let text = node.text("the name of a server", "github");
-    match ServerName::parse(&text) {
-        Ok(name) => Some(name),
-        Err(_) if text.is_empty() => None,
-        Err(error) => {
-            let near = ServerName::nearest(&text).map(|name| format!("did you mean \"{name}\"?")).unwrap_or_default();
-            node.problem(error.to_string(), near);
-            None
-        }
-    }
-}
-
-fn servers<'a>(node: &Node<'a>, data: &Path, providers: &[Provider], asked: &mut Asked<'a>) -> Vec<Server> {
-    let mut servers: Vec<Server> = Vec::new();
-    for item in node.list("a list of servers", "[{ name: github, url: https://mcp.example.com/mcp }]") {
-        let mut section = item.section();
-        let name_node = section.take("name");
-        let name = server_name(&name_node);
-        let private = Some(section.take("private")).filter(Node::is_given).is_some_and(|node| node.switch());
-        let (url_node, command_node) = (section.take("url"), section.take("command"));
-        let api_node = section.take("openapi");
-        let place = match (url_node.is_given(), command_node.is_given(), api_node.is_given()) {
-            (true, true, _) => {
-                command_node.problem("stands beside `url`: a server is at one place", "keep one of the two");
-                None
-            }
-            (_, true, true) => {
-                command_node.problem("stands beside `openapi`: a server is at one place", "keep one of the two");
-                None
-            }
-            (_, true, _) => processes::command(&command_node).map(Place::Command),
-            (true, _, true) => {
-                api_node.problem(
-                    "stands beside `url`",
-                    "keep one of them; where an API is, is said inside: openapi: { file: …, url: … }",
-                );
-                None
-            }
-            (_, _, true) => openapi(api_node.clone(), private).map(Place::OpenApi),
-            _ => server_url(&url_node, private).map(Place::Url),
-        };
-        let access = access(&section.take("access"));
-        let timeout = section.take("timeout");
-        let timeout = if timeout.is_given() { timeout.duration(SECOND..=DAY, "5m") } else { Server::TIMEOUT };
-        let description =
-            Some(section.take("description")).filter(Node::is_given).map(|node| node.text("a text", "Tickets"));
-        let authorization = external(section.take("authorization"), &servers, asked);
-        let url = place.as_ref().and_then(Place::url);
-        let command = place.as_ref().and_then(Place::command);
-        let around = Around { url, command, data: Some(data), private, providers: Some(providers) };
-        let more = more(&mut section, &around, asked);
-        section.finish();
-        let (Some(name), Some(place)) = (name, place) else { continue };
-        if name.as_str() == ALL {
-            name_node.problem(
-                "\"all\" is the name of the endpoint with everything that its caller may use",
-                "give the server another name",
-            );
-        }
-        if place.openapi().is_some_and(|api| !fits(api, &more.credential)) {
-            api_node.problem(
-                "key_in_query needs a credential that is a key and nothing else",
-                "write beside it: credential: { kind: header, prefix: \"\" }",
-            );
-        }
-        if servers.iter().any(|other| other.name == name) {
-            name_node.problem(format!("\"{name}\" names a second server"), "give each server a name of its own");
-        }
-        servers.push(Server {
-            name,
-            tools: more.tools_of(&place),
-            place,
-            access,
-            timeout,
-            private,
-            description,
-            authorization,
-            credential: more.credential,
-            headers: more.headers,
-            request_headers: more.request_headers,
-            tls: more.tls,
-            concurrent: more.concurrent,
-            process: more.process,
-            speaks: more.speaks,
-            allow: more.allow,
-        });
-    }
-    servers
-}
-
-fn server_url(node: &Node<'_>, private: bool) -> Option<Url> {
-    let text = node.text("the URL of an MCP endpoint", "https://mcp.example.com/mcp");
-    if text.is_empty() {
-        return None;
-    }
-    Server::check_url(&text, private).map_err(|(wrong, help)| node.problem(wrong, help)).ok()
-}
-
-pub(super) fn access(node: &Node<'_>) -> Access {
-    if !node.is_given() {
-        return Access::default();
-    }
-    let mut groups = Vec::new();
-    for item in node.list("a list of groups", "[group:support]") {
-        if let Some(text) = item.as_text() {
-            match text.strip_prefix("group:").unwrap_or(if text == "*" { text } else { "" }) {
-                "" => item.problem(
-                    format!("expected \"*\" or group:NAME, found \"{}\"", portcullis_base::printable(text, 60)),
-                    format!("did you mean \"group:{}\"?", portcullis_base::printable(text, 60)),
-                ),
-                group => groups.push(group.to_owned()),
-            }
-            continue;
-        }
-        let mut section = item.section();
-        groups.push(section.take("group").text("the name of a group", "support"));
-        // Taking these and not asking would let through what somebody wanted to be asked about.
-        let narrower = "who is listed may call everything; write a rule under `rules` to narrow that";
-        section.later(&[("allow", narrower), ("ask", narrower), ("deny", narrower)]);
-        section.finish();
-    }
-    Server::access_of(groups.iter().map(String::as_str))
-}
-
 fn rules(node: &Node<'_>) -> Option<RulesText> {
     if !node.is_given()
         || node.list("a list of rules", "[{ rule: name, who: [\"*\"], what: [\"*\"], then: deny }]").is_empty()
@@ -407,185 +279,6 @@ fn tokens(mut section: Section<'_>) -> Tokens {
     let code = section.take("code").duration(SECOND..=MINUTE, "60s");
     section.finish();
     Tokens { access, refresh_idle, refresh_absolute, refresh_grace, code }
-}
-
-fn clients(mut section: Section<'_>) -> Clients {
-    let registration = section.take("registration").choice(&[
-        ("open", Registration::Open),
-        ("loopback", Registration::Loopback),
-        ("off", Registration::Off),
-    ]);
-    let registration_limits = registration_limits(section.take("registration_limits").section());
-    let metadata_documents = metadata_documents(section.take("metadata_documents").section());
-    let redirect_schemes = redirect_schemes(&section.take("redirect_schemes"));
-    let configured = configured(&section.take("configured"));
-    section.finish();
-    Clients { registration, registration_limits, metadata_documents, redirect_schemes, configured }
-}
-
-/// spec: AS-38: none unless named, and never one that runs or shows what it is given.
-fn redirect_schemes(node: &Node<'_>) -> Vec<String> {
-    let schemes = node.texts("a list of schemes", "[cursor]");
-    for scheme in &schemes {
-        let plain =
-            scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
-        let policy = RedirectPolicy { private_schemes: vec![scheme.clone()], ..RedirectPolicy::default() };
-        if !plain || policy.check(&format!("{scheme}:/callback")).is_err() {
-            node.problem(
-                format!("\"{}\" is not a scheme that can be allowed", portcullis_base::printable(scheme, 60)),
-                "write the scheme alone, in lower case, such as cursor or com.example.app",
-            );
-        }
-    }
-    schemes
-}
-
-fn registration_limits(mut section: Section<'_>) -> RegistrationLimits {
-    // spec: AS-123, T-20: rate, cap, expiry.
-    let limits = RegistrationLimits {
-        per_minute: section.take("per_minute").number(1..=100_000),
-        total: section.take("total").number(1..=10_000_000),
-        unused: section.take("unused").duration(MINUTE..=365 * DAY, "24h"),
-        idle: section.take("idle").duration(HOUR..=3650 * DAY, "90d"),
-    };
-    section.finish();
-    limits
-}
-
-fn metadata_documents(mut section: Section<'_>) -> MetadataDocuments {
-    // spec: AS-115: any, allow list with wildcards, deny list.
-    let documents = MetadataDocuments {
-        enabled: section.take("enabled").switch(),
-        allow: hosts(&section.take("allow")),
-        deny: hosts(&section.take("deny")),
-        private_hosts: private_hosts(&section.take("private_hosts")),
-        // spec: AS-110: a maximum size up to 64 KiB and a total timeout.
-        size: section.take("size").size(KIB..=64 * KIB, "16KiB"),
-        timeout: section.take("timeout").duration(SECOND..=MINUTE, "5s"),
-    };
-    section.finish();
-    documents
-}
-
-/// Host patterns: exact, `*.example.com`, or `*`.
-fn hosts(node: &Node<'_>) -> Vec<String> {
-    let hosts = node.texts("a list of host names", "[mcp.example.com]");
-    for host in hosts.iter().filter(|host| *host != "*" && !is_host(host.strip_prefix("*.").unwrap_or(host))) {
-        node.problem(
-            format!("\"{}\" is not a host name", portcullis_base::printable(host, 60)),
-            "write a host without scheme, port or path: mcp.example.com, *.example.com, or \"*\"",
-        );
-    }
-    hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()
-}
-
-/// Single hosts, each with the port that may be reached there; that of https unless named.
-fn private_hosts(node: &Node<'_>) -> Vec<String> {
-    let mut named = Vec::new();
-    for text in node.texts("a list of hosts", "[mcp.internal, \"mcp.internal:8443\"]") {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().ok()),
-            _ => (text.as_str(), Some(443)),
-        };
-        match port.filter(|_| is_host(host)) {
-            Some(port) => named.push(format!("{}:{port}", host.to_ascii_lowercase())),
-            None => node.problem(
-                format!("\"{}\" is not a host name", portcullis_base::printable(&text, 60)),
-                "write a host without scheme or path, with its port unless it is 443: mcp.internal, \"mcp.internal:8443\"",
-            ),
-        }
-    }
-    named
-}
-
-pub(super) fn is_host(text: &str) -> bool {
-    !text.contains('*') && url::Host::parse(text).is_ok_and(|host| host.to_string().eq_ignore_ascii_case(text))
-}
-
-fn configured(node: &Node<'_>) -> Vec<ConfiguredClient> {
-    let mut clients: Vec<ConfiguredClient> = Vec::new();
-    for item in node.list(
-        "a list of clients",
-        "[{ id: report, name: Report, redirect_uris: [https://report.example.com/callback] }]",
-    ) {
-        let mut section = item.section();
-        let id_node = section.take("id");
-        let id = id_node.text("the client_id", "nightly-report");
-        let name = section.take("name").text("the name on the consent page", "Nightly report");
-        let redirect_uris = redirect_uris(&section.take("redirect_uris"));
-        let secret =
-            Some(section.take("secret")).filter(Node::is_given).and_then(|node| node.secret("env:REPORT_SECRET"));
-        let method_node = section.take("token_endpoint_auth_method");
-        let token_endpoint_auth_method = auth_method(&method_node, secret.is_some());
-        let grant_types = grant_types(&section.take("grant_types"));
-        section.finish();
-        if clients.iter().any(|other| other.id == id) {
-            id_node.problem("names a second client", "give each client an id of its own");
-        }
-        clients.push(ConfiguredClient { id, name, redirect_uris, secret, token_endpoint_auth_method, grant_types });
-    }
-    clients
-}
-
-fn redirect_uris(node: &Node<'_>) -> Vec<String> {
-    let uris = node.texts("a list of redirect URIs", "[https://report.example.com/callback]");
-    if uris.is_empty() {
-        node.problem(
-            "expected at least one redirect URI",
-            "example: redirect_uris: [https://report.example.com/callback]",
-        );
-    }
-    for uri in &uris {
-        if !Url::parse(uri).is_ok_and(|url| url.fragment().is_none()) {
-            node.problem(
-                format!("\"{}\" is not an absolute URI without fragment", portcullis_base::printable(uri, 100)),
-                "example: redirect_uris: [https://report.example.com/callback]",
-            );
-        }
-    }
-    uris
-}
-
-fn auth_method(node: &Node<'_>, has_secret: bool) -> String {
-    let fitting = if has_secret { "client_secret_basic" } else { "none" };
-    if !node.is_given() {
-        return fitting.to_owned();
-    }
-    let method = node.choice(&[
-        ("none", "none"),
-        ("client_secret_basic", "client_secret_basic"),
-        ("client_secret_post", "client_secret_post"),
-    ]);
-    match (method, has_secret) {
-        ("none", true) => {
-            node.problem("is none, but the client has a secret", "use client_secret_basic, or take the secret out");
-        }
-        ("client_secret_basic" | "client_secret_post", false) => {
-            node.problem(format!("is {method}, but the client has no secret"), "example: secret: env:REPORT_SECRET");
-        }
-        _ => {}
-    }
-    method.to_owned()
-}
-
-fn grant_types(node: &Node<'_>) -> Vec<String> {
-    const KNOWN: [&str; 2] = ["authorization_code", "refresh_token"];
-    if !node.is_given() {
-        return KNOWN.map(str::to_owned).to_vec();
-    }
-    let types = node.texts("a list of grant types", "[authorization_code, refresh_token]");
-    for kind in types.iter().filter(|kind| !KNOWN.contains(&kind.as_str())) {
-        let what = if kind == "client_credentials" {
-            "is not available yet in this version"
-        } else {
-            "is not a grant type of this gateway"
-        };
-        node.problem(
-            format!("\"{}\" {what}", portcullis_base::printable(kind, 60)),
-            format!("known: {}", KNOWN.join(", ")),
-        );
-    }
-    types
 }
 
 fn outbound(mut section: Section<'_>, public_url: &PublicUrl) -> Outbound {

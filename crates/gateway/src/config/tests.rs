@@ -56,6 +56,13 @@ const SECRETS: [(&str, &str); 5] = [
     ("INTROSPECTION_SECRET", "s"),
 ];
 
+/// What the example of an API is about.
+const DOCUMENT: &str = r#"{ "openapi": "3.1.0", "security": [{ "key": [] }], "paths": {
+    "/status": { "get": {} },
+    "/orders": { "get": { "operationId": "listOrders", "tags": ["orders"] } },
+    "/orders/{id}": { "delete": { "operationId": "deleteOrder" } } },
+  "components": { "securitySchemes": { "key": { "type": "apiKey", "in": "query", "name": "api_key" } } } }"#;
+
 #[test]
 fn commented_examples_of_the_defaults_are_valid_too() {
     // Every "# key: value" line of the embedded file, uncommented, must be something the loader takes.
@@ -86,9 +93,16 @@ fn commented_examples_of_the_defaults_are_valid_too() {
     // There is one root key, so the other way to name it stays a comment.
     let text = text.replace("root_key_command: [", "# root_key_command: [");
     let text = text.replace("ca_file: /etc/ssl/company.pem", "ca_file: Cargo.toml");
+    let document = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(document.path(), DOCUMENT).expect("written");
+    let text = text.replace("file: shop.yaml", &format!("file: {}", document.path().display()));
     let loaded = Config::load(&sources(&text, &SECRETS, &[]));
     let config = loaded.unwrap_or_else(|problems| panic!("{problems}\n{text}")).config;
-    assert_eq!(config.servers.len(), 1, "{text}");
+    let servers: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!(servers, ["everything", "documents", "shop"], "{text}");
+    assert_eq!(config.servers[1].process.limits, ProcessLimits::default(), "{text}");
+    assert_eq!((config.servers[0].allow, config.servers[1].allow), (Allow::REMOTE, Allow::LOCAL), "{text}");
+    assert_eq!((config.toolboxes.len(), config.legacy_sse), (1, LegacySse::Served), "{text}");
     assert_eq!(config.clients.configured.len(), 1, "{text}");
     let kinds: Vec<_> = config.identity.providers.iter().map(|provider| provider.kind.as_str()).collect();
     assert_eq!(kinds, ["oidc", "entra", "google", "github"], "{text}");

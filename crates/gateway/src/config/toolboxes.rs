@@ -8,7 +8,7 @@ use portcullis_policy::nearest;
 use super::{
     Config, Problem, Problems, Server,
     read::{Node, Section},
-    sections::{access, server_name},
+    servers::{access, server_name},
 };
 use crate::toolbox::{ALL, Choice, Edit, Glob, Search, Share, Toolbox, check_name, shadows, skeleton};
 

@@ -1,6 +1,9 @@
-//! Durations and sizes with their units.
+//! What single values say: durations and sizes with their units, and any value as a text.
 
 use std::time::Duration;
+
+use portcullis_base::printable;
+use yaml_serde::Value;
 
 /// A duration as settings and flags write it: `10m`, `90s`, `250ms`, `1h30m`, `0`.
 pub fn duration(text: &str) -> Option<Duration> {
@@ -66,6 +69,35 @@ pub(super) fn show_size(value: usize) -> String {
 fn leading_number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+/// A value in words for a message.
+pub(super) fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".into(),
+        Value::Bool(value) => format!("{value}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) => format!("\"{}\"", printable(text, 60)),
+        Value::Sequence(_) => "a list".into(),
+        Value::Mapping(_) => "a group of keys".into(),
+        Value::Tagged(_) => "a value with a YAML tag".into(),
+    }
+}
+
+/// A value on one line.
+pub(super) fn compact(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Sequence(items) => format!("[{}]", items.iter().map(compact).collect::<Vec<_>>().join(", ")),
+        Value::Mapping(map) => {
+            let entries = map.iter().map(|(key, value)| format!("{}: {}", compact(key), compact(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        Value::Tagged(tagged) => compact(&tagged.value),
+    }
 }
 
 #[cfg(test)]

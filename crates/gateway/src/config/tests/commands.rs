@@ -20,6 +20,7 @@ servers:
     limits: { memory: 512MiB, processes: 64, cpu_percent: 50, files: 512, file_size: 100MiB, concurrent: 3 }
   - name: small
     command: [uvx, small==1.2.3]
+    network: [PyPI.org, "*.pythonhosted.org", { host: db.internal:5432, private: true }, "[::1]:80"]
     credential: { kind: env, name: SMALL_KEY, shared: true }
 "#;
     let loaded =
@@ -46,8 +47,11 @@ servers:
     assert_eq!((&tickets.process, tickets.concurrent), (&expected, 3));
     assert_eq!((tickets.allow, tickets.credential.clone()), (Allow::LOCAL, Credential::None));
     assert!(!format!("{tickets:?}").contains("canary"));
-    let usual = Process { key_variable: Some("SMALL_KEY".into()), ..Process::default() };
+    let network = small.process.network.clone();
+    assert_eq!(network.to_string(), "pypi.org:443, *.pythonhosted.org:443, db.internal:5432, [::1]:80");
+    let usual = Process { key_variable: Some("SMALL_KEY".into()), network, ..Process::default() };
     assert_eq!((&small.process, small.credential.holders()), (&usual, Some(Holders::Shared)));
+    let usual = Process::default();
     assert_eq!((usual.network, usual.sandbox, usual.sharing), (Network::None, Sandbox::Standard, Sharing::Person));
 }
 
@@ -64,7 +68,12 @@ servers:
   - { name: paths, command: [x], read: [/proc/1, /srv/../etc, /], directory: /opt/x }
   - { name: data, command: [x], read: [/srv, /srv/portcullis/servers], write: [/srv/documents, /srv/portcullis] }
   - { name: header, command: [x], credential: header }
-  - { name: host, command: [x], network: [example.com] }
+  - { name: word, command: [x], network: nune }
+  - { name: text, command: [x], network: api.example.com }
+  - { name: empty, command: [x], network: [] }
+  - { name: twice, command: [x], network: [api.example.com, "API.example.com:443", 7] }
+  - { name: odd, command: [x], network: [https://api.example.com/v1, "*", "*.com", 10.0.0.7:5432, { hosts: db.internal }] }
+  - { name: key, command: [x], network: [{ host: db.internal, private: true }], env: { https_proxy: "http://x" } }
   - { name: both, command: [x], url: "https://mcp.example.com" }
   - { name: url, url: "https://mcp.example.com/mcp", read: [/srv/documents] }
 "#
@@ -96,11 +105,34 @@ servers:
         name the directories that this one needs, or move the gateway's: data: /var/lib/portcullis
     portcullis.yaml:9: servers[6].credential: a process is shown no headers: it takes a key from its environment, or nothing
         example: credential: { kind: env, name: GITHUB_TOKEN }
-    portcullis.yaml:10: servers[7].network: expected none or all: which hosts a process reaches cannot be told apart here
-        example: network: all, with rules for its user or machine in the firewall
-    portcullis.yaml:11: servers[8].command: stands beside `url`: a server is at one place
+    portcullis.yaml:10: servers[7].network: expected none, all or a list of hosts, found "nune"
+        did you mean "none"?
+    portcullis.yaml:11: servers[8].network: expected none, all or a list of hosts, found "api.example.com"
+        one host is a list too: network: ["api.example.com"]
+    portcullis.yaml:12: servers[9].network: names no host
+        example: network: [api.github.com, "*.npmjs.org", db.example.com:5432]; nobody at all is network: none
+    portcullis.yaml:13: servers[10].network[1]: api.example.com:443 is named twice
         keep one of the two
-    portcullis.yaml:12: servers[9].read: unknown key
+    portcullis.yaml:13: servers[10].network[2]: expected a group of keys, found the number 7
+    portcullis.yaml:13: servers[10].network[2].host: is missing: expected a host, with a port if that is not 443
+        example: host: db.internal:5432
+    portcullis.yaml:14: servers[11].network[0]: "https://api.example.com/v1" is a URL
+        write the host alone: api.example.com
+    portcullis.yaml:14: servers[11].network[1]: "*" is every host
+        network: all, if that is meant
+    portcullis.yaml:14: servers[11].network[2]: "*.com" is every host of a whole domain of the first level
+        name one of them: "*.example.com"
+    portcullis.yaml:14: servers[11].network[3]: 10.0.0.7:5432 is on a private network
+        if that is meant: { host: "10.0.0.7:5432", private: true }
+    portcullis.yaml:14: servers[11].network[4].host: is missing: expected a host, with a port if that is not 443
+        example: host: db.internal:5432
+    portcullis.yaml:14: servers[11].network[4].hosts: unknown key; did you mean "host"?
+        known here: host, private
+    portcullis.yaml:15: servers[12].env: https_proxy is set by the gateway itself where `network` is a list of hosts
+        take it out, or the list: a proxy of your own goes with network: all
+    portcullis.yaml:16: servers[13].command: stands beside `url`: a server is at one place
+        keep one of the two
+    portcullis.yaml:17: servers[14].read: unknown key
         known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow
     "#);
 }
