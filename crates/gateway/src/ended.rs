@@ -27,6 +27,7 @@ struct Sets {
     grants: HashMap<GrantId, Timestamp>,
     sessions: HashMap<SessionId, Timestamp>,
     people: HashSet<PersonId>,
+    closing: bool,
 }
 
 impl Default for Ended {
@@ -68,6 +69,16 @@ impl Ended {
         self.change(|sets| {
             sets.sessions.insert(session, until);
         });
+    }
+
+    /// This node is about to stop: who only listens has nothing more to hear.
+    pub fn close(&self) {
+        self.change(|sets| sets.closing = true);
+    }
+
+    /// Whether this node is about to stop.
+    pub fn is_closing(&self) -> bool {
+        self.sets().closing
     }
 
     /// Forgets what can no longer be presented.

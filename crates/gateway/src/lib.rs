@@ -42,6 +42,7 @@ pub mod outbound;
 pub mod pages;
 pub mod password;
 pub mod proxy;
+mod questions;
 pub mod reseal;
 pub mod return_to;
 pub mod roles;

@@ -206,7 +206,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     config.check_toolboxes(&known).map_err(StartError::Toolboxes)?;
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
     let outbound = outbound(&config, dialer.clone())?;
-    let host = Host::with_launcher(launcher, &config.data);
+    let host = Host::recording(launcher, &config.data, journal.clone(), clock.clone());
     let upstreams = Arc::new(Upstreams::new(dialer.clone()).hosting(host));
 
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
@@ -317,6 +317,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
 impl Running {
     /// Lets requests in flight end, writes the last checkpoint, and stops.
     pub async fn stop(self) -> Result<(), JournalError> {
+        self.app.ended.close();
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;

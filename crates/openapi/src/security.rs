@@ -46,45 +46,45 @@ pub struct Scheme {
     pub kind: Kind,
 }
 
+impl fmt::Display for Kind {
+    /// What it asks for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(Place::Header(header)) => write!(f, "a key in the header {}", printable(header, 60)),
+            Self::Key(Place::Query(key)) => write!(f, "a key in the query parameter {}", printable(key, 60)),
+            Self::Key(Place::Cookie(cookie)) => write!(f, "a key in the cookie {}", printable(cookie, 60)),
+            Self::Bearer => f.write_str("a token"),
+            Self::Basic => f.write_str("name:password in base64"),
+            Self::OAuth | Self::OpenId => f.write_str("OAuth"),
+            Self::Certificate => f.write_str("a certificate"),
+            Self::Other(kind) => f.write_str(&printable(kind, 60)),
+        }
+    }
+}
+
 impl fmt::Display for Scheme {
     /// What it asks for and what to write into the settings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = printable(&self.name, 60);
+        write!(f, "{}: {} (", printable(&self.name, 60), self.kind)?;
         match &self.kind {
             Kind::Key(Place::Header(header)) => {
-                let header = printable(header, 60);
-                write!(f, "{name}: a key in the header {header} (`credential: {{kind: header, header: {header}}}`)")
+                write!(f, "`credential: {{kind: header, header: {}}}`", printable(header, 60))
             }
             Kind::Key(Place::Query(key)) => {
                 let key = printable(key, 60);
-                write!(
-                    f,
-                    "{name}: a key in the query parameter {key} (`key_in_query: {key}` beside `file`, and `credential: {{kind: header, prefix: \"\"}}`)"
-                )
+                write!(f, "`key_in_query: {key}` beside `file`, and `credential: {{kind: header, prefix: \"\"}}`")
             }
             Kind::Key(Place::Cookie(cookie)) => {
                 let cookie = printable(cookie, 60);
-                write!(
-                    f,
-                    "{name}: a key in the cookie {cookie} (`credential: {{kind: header, header: Cookie, prefix: \"{cookie}=\"}}`)"
-                )
+                write!(f, "`credential: {{kind: header, header: Cookie, prefix: \"{cookie}=\"}}`")
             }
-            Kind::Bearer => {
-                write!(f, "{name}: a token (`credential: {{kind: header}}`, or `kind: oauth` with the issuer)")
-            }
-            Kind::Basic => {
-                write!(f, "{name}: name:password in base64 (`credential: {{kind: header, prefix: \"Basic \"}}`)")
-            }
-            Kind::OAuth | Kind::OpenId => {
-                write!(f, "{name}: OAuth (`credential: {{kind: oauth, issuer: …, client_id: …}}`)")
-            }
-            Kind::Certificate => write!(f, "{name}: a certificate (`tls:` with `client_certificate` and `client_key`)"),
-            Kind::Other(kind) => write!(
-                f,
-                "{name}: {} (`credential: {{kind: header, …}}`, if it fits into a header)",
-                printable(kind, 60)
-            ),
-        }
+            Kind::Bearer => f.write_str("`credential: {kind: header}`, or `kind: oauth` with the issuer"),
+            Kind::Basic => f.write_str("`credential: {kind: header, prefix: \"Basic \"}`"),
+            Kind::OAuth | Kind::OpenId => f.write_str("`credential: {kind: oauth, issuer: …, client_id: …}`"),
+            Kind::Certificate => f.write_str("`tls:` with `client_certificate` and `client_key`"),
+            Kind::Other(_) => f.write_str("`credential: {kind: header, …}`, if it fits into a header"),
+        }?;
+        f.write_str(")")
     }
 }
 

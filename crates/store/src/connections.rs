@@ -331,8 +331,8 @@ impl Store {
         })
     }
 
-    /// Notes which scopes the server asked for beyond those that there are, beside those noted before, so that whoever is sent to allow them is asked for
-    /// them on any page of any node.
+    /// Notes which scopes the server asked for beyond those that there are, beside those noted before, so that whoever is
+    /// sent to allow them is asked for them on any page of any node.
     ///
     /// spec: UP-46
     pub async fn connection_wants(

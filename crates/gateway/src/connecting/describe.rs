@@ -8,6 +8,7 @@ use crate::{
     connections::{WANTS, explain},
     pages::connections::{Ends, Held, MadeOf, State},
     snapshot::Server,
+    upstream::Location,
 };
 
 /// A connection as pages show it.
@@ -40,7 +41,11 @@ pub fn held(row: &Connection) -> Held {
 
 /// Where a server is, as pages show it.
 pub fn host(server: &Server) -> String {
-    server.url().and_then(|url| host_of(url.as_str())).unwrap_or_else(|| "in this gateway".to_owned())
+    let here = match server.location {
+        Location::Command { .. } => "a program that this gateway starts for you",
+        _ => "in this gateway",
+    };
+    server.url().and_then(|url| host_of(url.as_str())).unwrap_or_else(|| here.to_owned())
 }
 
 /// The host of an address, with its port, as the network knows it: letters of other alphabets in their plain form.

@@ -3,7 +3,7 @@
 //! spec: AS-91
 
 use maud::{Markup, html};
-use portcullis_base::{Timestamp, printable};
+use portcullis_base::{ServerName, Timestamp, printable};
 
 use super::{
     Account, Page, Room, foreign, moment, snippet,
@@ -106,6 +106,10 @@ pub fn home(view: &Home<'_>) -> Page {
     )
 }
 
+fn unseen(cost: &Cost) -> String {
+    cost.unseen.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", ")
+}
+
 fn server_card(at: usize, server: &ServerCard) -> Markup {
     let url_id = format!("url-{at}");
     html! {
@@ -117,8 +121,11 @@ fn server_card(at: usize, server: &ServerCard) -> Markup {
             }
             @if let Some(cost) = server.cost.as_ref().filter(|cost| cost.tools > 0) {
                 p.small.muted {
-                    (cost.tools) " tools: about " (cost.list) " tokens as a list, " (cost.search) " with search on"
-                    @if !cost.unseen.is_empty() { "; more servers are not counted, nobody has seen their tools yet" }
+                    (cost.tools) @if cost.tools == 1 { " tool" } @else { " tools" }
+                    ": about " (cost.list) " tokens as a list, " (cost.search) " with search on"
+                    @if !cost.unseen.is_empty() {
+                        "; not counted, because nobody has seen their tools yet: " (printable(&unseen(cost), 300))
+                    }
                 }
             }
             div.copyable {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use portcullis_mcp::message::METHOD_NOT_FOUND;
 
 use crate::upstream::{Credential, Upstream};
 
@@ -29,14 +28,8 @@ impl Aside {
         ));
     }
 
-    /// Its request `id` (raw JSON) is not put to the client.
-    pub(super) fn refuse(&self, id: &str, why: &str) {
-        let why = serde_json::Value::from(why);
-        self.tell(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{METHOD_NOT_FOUND},"message":{why}}}}}"#));
-    }
-
-    /// Does not wait for what it says.
-    fn tell(&self, body: String) {
+    /// Says it, and does not wait for what the upstream says to it.
+    pub(super) fn tell(&self, body: String) {
         let (upstream, credential) = (self.upstream.clone(), self.credential.clone());
         let mut request = upstream.request(Method::POST, Bytes::from(body));
         let headers = request.headers_mut();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use portcullis_audit::{Actor, Decision, Event, Kind, Outcome, Target, Value, keep};
-use portcullis_base::{CallId, Rng, ServerName, token};
+use portcullis_base::{CallId, Rng, ServerName, Timestamp, token};
 use portcullis_mcp::{
     Id, ProtocolError,
     message::{INTERNAL_ERROR, INVALID_PARAMS},
@@ -161,6 +161,24 @@ pub(super) async fn admit(visit: &Visit<'_>, deed: &Deed<'_>) -> Result<Record, 
     Ok(Record::open(parts, None, actor, target, deed.raw.len(), seat))
 }
 
+/// What the rules are told of a caller who wants something of a server, but for what that is about.
+pub(super) fn facts<'a>(caller: &'a Caller, server: &'a ServerName, method: &'a str, now: Timestamp) -> Facts<'a> {
+    Facts {
+        person: &caller.person,
+        name: &caller.name,
+        groups: &caller.groups,
+        roles: caller.roles.names(),
+        client: &caller.client,
+        server,
+        method,
+        target: portcullis_policy::Target::None,
+        arguments: None,
+        now,
+        authenticated_at: caller.sign_in.as_ref().map(|sign_in| sign_in.at),
+        acr: caller.sign_in.as_ref().and_then(|sign_in| sign_in.acr.as_deref()),
+    }
+}
+
 /// Decides and writes it down.
 // spec: T-54: the one place where it is decided, whatever the route, the era or the method.
 pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit, Record), Refusal> {
@@ -168,20 +186,8 @@ pub(super) async fn decide(scene: &Scene<'_>, deed: &Deed<'_>) -> Result<(Permit
     let now = parts.clock.now();
     let door = Door { parts, crowd, caller, endpoint, address: *address };
     let Admitted { actor, target, seat } = admitted(&door, &server.name, deed).await?;
-    let facts = Facts {
-        person: &caller.person,
-        name: &caller.name,
-        groups: &caller.groups,
-        roles: caller.roles.names(),
-        client: &caller.client,
-        server: &server.name,
-        method: &deed.method,
-        target: deed.target,
-        arguments: deed.arguments,
-        now,
-        authenticated_at: caller.sign_in.as_ref().map(|sign_in| sign_in.at),
-        acr: caller.sign_in.as_ref().and_then(|sign_in| sign_in.acr.as_deref()),
-    };
+    let facts =
+        Facts { target: deed.target, arguments: deed.arguments, ..facts(caller, &server.name, &deed.method, now) };
     let mut event = Event::new(Kind::CallDecided, now).by(actor.clone()).on(target.clone());
     if **endpoint != server.name {
         // spec: T-105: the record is of the inner call, and says by which way it came.

@@ -21,7 +21,8 @@ use crate::upstream::{AnswerBody, Limits, UpstreamError};
 
 /// Up to this size an answer is gathered before it is sent.
 pub(super) const GATHERED: usize = 256 * 1024;
-/// Up to this size a list is gathered from which something may have to be taken out.
+/// Up to this size an answer is gathered in which something may have to be changed: a list from which things are taken out,
+/// and whatever comes through a toolbox, whose URIs are written anew.
 pub(super) const STRAINED: usize = 16 << 20;
 
 /// A JSON answer that has been read as far as it is gathered.

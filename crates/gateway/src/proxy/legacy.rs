@@ -23,7 +23,6 @@ use super::{
     errand::{Errand, Setback},
     here::Wanting,
     late::Joined,
-    questions::Questions,
     record::Record,
     refusal::Refusal,
     restore::Restorer,
@@ -35,6 +34,7 @@ use super::{
 };
 use crate::{
     connections::Lack,
+    questions::Questions,
     upstream::{AnswerBody, Repeatable, UpstreamError, answer_in},
 };
 

@@ -14,6 +14,7 @@ mod cors;
 mod crowd;
 mod decide;
 mod document;
+mod ear;
 mod elicited;
 mod errand;
 mod here;
@@ -26,7 +27,6 @@ mod notices;
 mod opening;
 mod parts;
 mod prove;
-mod questions;
 mod receive;
 mod record;
 mod refusal;
@@ -156,6 +156,8 @@ impl Proxy {
             endpoint: &name,
             place,
             conversation: None,
+            asker: None,
+            did: None,
             accepts: Accepts::of(&head.headers),
             inbound: Inbound::of(&head.headers),
             local: &self.local,

@@ -20,9 +20,9 @@ use portcullis_mcp::{
 use super::{
     abilities,
     answer::{self, Answer},
+    ear::Ear,
     errand::{Errand, Setback},
     here::Wanting,
-    questions::{Questions, elsewhere},
     record::Record,
     refusal::Refusal,
     rendering::Rendering,
@@ -36,7 +36,10 @@ use super::{
     told::{Reply, hears_modern},
     turn::{Form, Turn, deed, form},
 };
-use crate::upstream::{AnswerBody, Repeatable, Tools, UpstreamError, answer_in, whole};
+use crate::{
+    questions::{Questions, elsewhere},
+    upstream::{AnswerBody, Repeatable, Tools, UpstreamError, answer_in, whole},
+};
 
 /// A request on its way out: what every attempt to send it has in common.
 struct Outgoing<'a> {
@@ -46,6 +49,8 @@ struct Outgoing<'a> {
     method: Method,
     /// The upstream's own state, if this takes up an unfinished request.
     state: Option<String>,
+    /// What its client brought back of ours, raw, which is good once.
+    presented: Option<&'a str>,
     /// What became of our own wish that the caller connect, if it takes up a request that had to wait for that.
     resumed: Option<Resumed>,
     /// What the upstream is told that the client can do, raw.
@@ -76,12 +81,13 @@ impl Turn<'_> {
         match (message, method) {
             (Message::Request(call), Some(method)) => {
                 let id = call.id.ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
-                match self.state(call, method).await? {
+                match self.state(call, method)? {
                     Some(State::Ours(than)) => self.resumed(headers, call, (version, method), than).await,
                     state => {
                         let state = state.and_then(State::theirs);
-                        let out = Outgoing { state, ..self.outgoing(call, id, version, method)? };
-                        self.modern_request(headers, &out).await
+                        let presented = call.request_state;
+                        let out = Outgoing { state, presented, ..self.outgoing(call, id, version, method)? };
+                        self.modern_request(headers, out).await
                     }
                 }
             }
@@ -101,12 +107,13 @@ impl Turn<'_> {
         than: i64,
     ) -> Result<Response<Answer>, Refusal> {
         let resumed = Resumed { than, reply: Reply::of(call.input_responses) };
+        let presented = call.request_state;
         let plain = unanswered(call).ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
         match message::message(&plain) {
             Ok(Message::Request(call)) if call.id.is_some() => {
                 let Some(id) = call.id else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
-                let out = Outgoing { resumed: Some(resumed), ..self.outgoing(&call, id, version, method)? };
-                self.modern_request(headers, &out).await
+                let out = Outgoing { resumed: Some(resumed), presented, ..self.outgoing(&call, id, version, method)? };
+                self.modern_request(headers, out).await
             }
             _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
         }
@@ -125,20 +132,34 @@ impl Turn<'_> {
         edits.extend(answers.and_then(|raw| Some((raw, elsewhere(raw)?))));
         let own = abilities::own(&self.server.credential);
         let abilities = call.meta.client_capabilities.map(|raw| abilities::declared(raw, self.server.allow, own));
-        Ok(Outgoing { call, id, version, method, state: None, resumed: None, abilities, tasks, edits })
+        Ok(Outgoing { call, id, version, method, state: None, presented: None, resumed: None, abilities, tasks, edits })
     }
 
     async fn modern_request(
         &self,
         headers: Option<&Headers<'_>>,
-        out: &Outgoing<'_>,
+        mut out: Outgoing<'_>,
     ) -> Result<Response<Answer>, Refusal> {
         if !self.accepts.json && !self.accepts.events {
             return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
         }
-        let (permit, mut record) = self.decide(&deed(out.call, out.method)).await?;
+        let mut deed = deed(out.call, out.method);
+        if let Some(did) = self.did {
+            deed.method = did.name().into();
+        }
+        let (permit, mut record) = self.decide(&deed).await?;
+        if let Some(presented) = out.presented
+            && let Err(error) = self.spend(presented).await
+        {
+            record.end(Outcome::Denied, Some("what it brought back could not be taken"));
+            return Err(error.with_id(out.call.id).into());
+        }
         let errand = Errand::new(self, permit);
         let mut errand = errand.map_err(|error| self.failed(&error, out.call.id, &mut record))?;
+        if out.method == Method::SubscriptionsListen {
+            out.edits.extend(self.heard_of(out.call).await);
+        }
+        let out = &out;
         match self.asked(headers, out, &mut errand).await {
             Ok(Asked::Answered(response, sent)) => self.modern_answer(response, &sent, out, &errand, record).await,
             Ok(Asked::Refused(bytes, sent)) => {
@@ -336,7 +357,8 @@ impl Turn<'_> {
     fn rendering(&self, out: &Outgoing<'_>) -> Rendering {
         let abilities = Abilities::read(out.call.meta.client_capabilities.unwrap_or("{}"));
         let questions = Questions::new(self.server.name.clone(), self.server.allow, abilities);
-        Rendering { sealer: self.sealer(out.call, out.method), tasks: out.tasks.clone(), questions }
+        let ear = (out.method == Method::SubscriptionsListen).then(|| Ear::of(self));
+        Rendering { sealer: self.sealer(out.call, out.method), tasks: out.tasks.clone(), questions, ear }
     }
 
     fn sealer(&self, call: &Call<'_>, method: Method) -> Option<Sealer> {
@@ -345,19 +367,26 @@ impl Turn<'_> {
 
     /// What a request that takes up an unfinished one brings back.
     // spec: BR-60: "Reject failures with -32602"
-    async fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<State>, Refusal> {
+    fn state(&self, call: &Call<'_>, method: Method) -> Result<Option<State>, ProtocolError> {
         let Some(presented) = call.request_state else { return Ok(None) };
         let state = self.sealer(call, method).and_then(|sealer| sealer.open(presented));
-        let refused = |why: &str| Refusal::from(ProtocolError::invalid_params(why).with_id(call.id));
-        let state = state.ok_or_else(|| refused("requestState is not of this request, or has expired"))?;
-        // spec: T-65, BR-62: "one-time id consumed server-side": what is answered is answered once, on whichever node.
+        let refused = ProtocolError::invalid_params("requestState is not of this request, or has expired");
+        state.map(Some).ok_or_else(|| refused.with_id(call.id))
+    }
+
+    /// Uses up what a client brought back: after the decision, so that who may not go on yet can come back with it.
+    // spec: T-65, BR-62: "one-time id consumed server-side": what is answered is answered once, on whichever node.
+    async fn spend(&self, presented: &str) -> Result<(), ProtocolError> {
         match self.parts.store.spend(presented, self.parts.clock.now().plus(LIFETIME)).await {
-            Ok(true) => Ok(Some(state)),
-            Ok(false) => Err(refused("requestState was brought back before. Put the request again without it.")),
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let text = "requestState was brought back before. Put the request again without it.";
+                Err(ProtocolError::invalid_params(text))
+            }
             Err(error) => {
                 tracing::error!(%error, "a state could not be spent");
                 let text = "The answer cannot be taken at the moment. Try again in a few seconds.";
-                Err(ProtocolError::internal(200, text).with_id(call.id).into())
+                Err(ProtocolError::internal(200, text))
             }
         }
     }
@@ -474,6 +503,7 @@ mod tests {
             version: Version::V2026_07_28,
             method: Method::ToolsCall,
             state: None,
+            presented: None,
             resumed: None,
             abilities: None,
             tasks: None,

@@ -1,7 +1,7 @@
 //! Answers that end a request before anything is forwarded.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use portcullis_mcp::ProtocolError;
+use portcullis_mcp::{Message, ProtocolError, message};
 
 use super::answer::{self, Answer};
 
@@ -12,6 +12,19 @@ impl Refusal {
     /// The answer.
     pub(super) fn into_response(self) -> Response<Answer> {
         *self.0
+    }
+
+    /// The answer of JSON-RPC that it is, if it is one.
+    pub(super) fn said(&self) -> Option<&str> {
+        let Answer::Whole(body) = self.0.body() else { return None };
+        let text = std::str::from_utf8(body).ok()?;
+        let message = message::message(text).ok()?;
+        matches!(message, Message::Response(response) if response.id.is_some()).then_some(text)
+    }
+
+    /// Its status.
+    pub(super) fn code(&self) -> StatusCode {
+        self.0.status()
     }
 
     /// An answer that was made elsewhere and ends this request too.

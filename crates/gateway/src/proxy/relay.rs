@@ -204,7 +204,7 @@ impl Relay {
             spoken.event.encode(&mut out);
             if let Some(outcome) = spoken.answer {
                 self.answered = true;
-                self.record.end(outcome, None);
+                self.record.end(outcome, spoken.note);
                 self.tick.as_mut().reset(Instant::now() + CLOSING);
             }
         }

@@ -3,11 +3,34 @@
 
 use std::borrow::Cow;
 
-use super::{
-    questions::{Blocked, Questions},
-    state::Sealer,
-    tasks::Tasks,
-};
+use portcullis_mcp::scan;
+
+use super::{ear::Ear, state::Sealer, tasks::Tasks};
+use crate::questions::{Blocked, Questions};
+
+/// Why an answer is not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoilt {
+    /// It is none.
+    Unusable(&'static str),
+    /// It asks what its client is not asked.
+    Asks(Blocked),
+}
+
+impl Spoilt {
+    /// Why, in few words.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Unusable(why) | Self::Asks(Blocked { why, .. }) => why,
+        }
+    }
+}
+
+impl From<&'static str> for Spoilt {
+    fn from(why: &'static str) -> Self {
+        Self::Unusable(why)
+    }
+}
 
 /// How one answer is changed.
 pub(super) struct Rendering {
@@ -16,6 +39,8 @@ pub(super) struct Rendering {
     /// For a client that takes tasks.
     pub tasks: Option<Tasks>,
     pub questions: Questions,
+    /// For a stream of changes.
+    pub ear: Option<Ear>,
 }
 
 impl Rendering {
@@ -38,13 +63,20 @@ impl Rendering {
     }
 
     /// The client's `inputRequests`.
-    pub(super) fn questions<'a>(&self, raw: &'a str) -> Result<Cow<'a, str>, &'static str> {
-        self.questions.asked(raw).map_err(|Blocked(why)| why)
+    pub(super) fn questions<'a>(&self, raw: &'a str) -> Result<Cow<'a, str>, Spoilt> {
+        self.questions.asked(raw).map_err(Spoilt::Asks)
     }
 
     /// The client's id of a task that it listens for.
     pub(super) fn listened(&self, raw: &str) -> Option<String> {
         self.tasks.as_ref().and_then(|tasks| tasks.named(raw))
+    }
+
+    /// Whether the client may hear that the resource of a raw URI has changed.
+    // spec: T-108
+    pub(super) fn may_hear(&self, raw: &str) -> bool {
+        let Some(ear) = &self.ear else { return true };
+        scan::string(raw).is_some_and(|uri| ear.may_hear(&uri))
     }
 
     /// The client's `taskId`.

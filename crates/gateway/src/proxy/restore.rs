@@ -7,7 +7,11 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 use memchr::memchr2;
 
-use super::{rendering::Rendering, sieve::Whose};
+use super::{
+    rendering::{Rendering, Spoilt},
+    sieve::Whose,
+};
+use crate::questions::LONGEST as QUESTIONS;
 
 /// What was seen of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub(super) struct Seen {
     /// Its object has been closed.
     pub closed: bool,
     /// It had a part that could not be passed on, for this reason.
-    pub spoilt: Option<&'static str>,
+    pub spoilt: Option<Spoilt>,
 }
 
 impl Seen {
@@ -44,8 +48,7 @@ enum Member {
 /// Longer ids than this are not ours, and longer states than this are not carried.
 const ID: usize = 1024;
 const STATE: usize = 1 << 20;
-/// The longest questions, ids of tasks and kinds of results.
-const QUESTIONS: usize = 256 * 1024;
+/// The longest ids of tasks and kinds of results.
 const TASK: usize = 1024;
 const KIND: usize = 64;
 
@@ -293,17 +296,20 @@ impl Restorer {
     }
 
     /// What a client gets for a value that was held back.
-    fn rendered(&self, held: Held) -> Result<Cow<'_, str>, &'static str> {
+    fn rendered(&self, held: Held) -> Result<Cow<'_, str>, Spoilt> {
         let raw = std::str::from_utf8(&self.value).map_err(|_| "bytes that are no text")?;
         // spec: BR-65: what is too large is not carried, and not passed on unsealed either.
         let Some(rendering) = self.rendering.as_ref().filter(|_| raw.len() <= held.longest()) else {
-            return Err("more than can be carried");
+            return Err("more than can be carried".into());
         };
         match held {
-            Held::State => rendering.state(raw).map(Cow::Owned),
+            Held::State => Ok(rendering.state(raw)?.into()),
             Held::Questions => rendering.questions(raw),
-            Held::Task => rendering.task(raw).map(Cow::Owned),
-            Held::Kind | Held::Id | Held::Scope => rendering.kind(raw).map(|()| Cow::Borrowed(raw)),
+            Held::Task => Ok(rendering.task(raw)?.into()),
+            Held::Kind | Held::Id | Held::Scope => {
+                rendering.kind(raw)?;
+                Ok(Cow::Borrowed(raw))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use portcullis_base::{ServerName, Timestamp};
 use portcullis_mcp::{Era, Method, Version, scan, tool};
 use portcullis_policy::{Facts, Target, listed};
 
-use super::{remembered::Keeper, rewrite::rewrite, toolbox::Uris};
+use super::{decide::facts, remembered::Keeper, rewrite::rewrite, toolbox::Uris};
 use crate::{caller::Caller, snapshot::Snapshot};
 
 /// What is put right in one answer.
@@ -230,20 +230,7 @@ impl List {
             _ => (Method::ResourcesRead, Target::Resource(name)),
         };
         let Some(server) = self.snapshot.servers.get(&self.server) else { return false };
-        let facts = Facts {
-            person: &self.caller.person,
-            name: &self.caller.name,
-            groups: &self.caller.groups,
-            roles: self.caller.roles.names(),
-            client: &self.caller.client,
-            server: &self.server,
-            method: method.name(),
-            target,
-            arguments: None,
-            now: self.now,
-            authenticated_at: self.caller.sign_in.as_ref().map(|sign_in| sign_in.at),
-            acr: self.caller.sign_in.as_ref().and_then(|sign_in| sign_in.acr.as_deref()),
-        };
+        let facts = Facts { target, ..facts(&self.caller, &self.server, method.name(), self.now) };
         listed(&self.snapshot.bundle, &server.access, &facts)
     }
 }

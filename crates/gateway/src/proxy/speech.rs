@@ -10,18 +10,20 @@ use portcullis_mcp::{Id, Method, OwnedId, ProtocolError, message::META_SUBSCRIPT
 use super::{
     aside::Aside,
     crowd::{Crowd, Seat},
-    questions::{Blocked, Questions},
-    rendering::Rendering,
+    rendering::{Rendering, Spoilt},
     rewrite::rewrite,
     sieve::Sieve,
     stay::Why,
 };
+use crate::questions::{Questions, UNASKED};
 
 /// An event that may pass.
 pub(super) struct Spoken {
     pub event: Event,
     /// It is the answer that was waited for.
     pub answer: Option<Outcome>,
+    /// What the record says of it.
+    pub note: Option<&'static str>,
 }
 
 /// What is spoken on one stream, and what its reader may not see of it.
@@ -244,7 +246,7 @@ impl Modern {
             }
         }
         let bytes = rewrite(data, &mut edits)?;
-        Some(Spoken { event: Event::message(String::from_utf8(bytes.into()).ok()?), answer })
+        Some(Spoken { event: Event::message(String::from_utf8(bytes.into()).ok()?), answer, note: None })
     }
 
     fn notification<'a>(&'a self, method: Method, params: &'a str, edits: &mut Vec<(&'a str, &'a str)>) -> Option<()> {
@@ -268,6 +270,11 @@ impl Modern {
             | Method::TaskChanged
                 if self.listens =>
             {
+                let changed = if method == Method::ResourceUpdated { scan::member(params, "uri") } else { None };
+                let rendering = self.rendering.as_ref();
+                if rendering.zip(changed).is_some_and(|(rendering, uri)| !rendering.may_hear(uri)) {
+                    return None;
+                }
                 // spec: BR-79: "carry the id of the client's own listen request, not the upstream's"
                 edits.push((subscription_of(params).filter(ours)?, self.id.to_json()));
             }
@@ -277,7 +284,7 @@ impl Modern {
     }
 
     /// What changes in a result, and how.
-    fn rendered<'r>(&self, result: &'r str) -> Result<Vec<(&'r str, Cow<'r, str>)>, &'static str> {
+    fn rendered<'r>(&self, result: &'r str) -> Result<Vec<(&'r str, Cow<'r, str>)>, Spoilt> {
         let Some(rendering) = &self.rendering else { return Ok(Vec::new()) };
         let mut changes = Vec::new();
         for (name, raw) in scan::members(result) {
@@ -310,11 +317,15 @@ impl Modern {
     }
 
     /// An answer that says why there is none.
-    fn refused(&self, why: &str) -> Spoken {
-        let mut error = ProtocolError::internal(200, format!("{} ({why})", self.failure));
+    fn refused(&self, spoilt: Spoilt) -> Spoken {
+        let why = spoilt.why();
+        let (mut error, outcome) = match (spoilt, &self.rendering) {
+            (Spoilt::Asks(blocked), Some(rendering)) => (rendering.questions.ended_by(blocked), Outcome::Denied),
+            _ => (ProtocolError::internal(200, format!("{} ({why})", self.failure)), Outcome::Failure),
+        };
         error.id = Some(self.id.clone());
         let text = String::from_utf8(error.to_json()).unwrap_or_default();
-        Spoken { event: Event::message(text), answer: Some(Outcome::Failure) }
+        Spoken { event: Event::message(text), answer: Some(outcome), note: Some(why) }
     }
 
     fn complete(&self) -> Vec<u8> {
@@ -357,7 +368,7 @@ impl Legacy {
         }
         self.resumable |= event.id.is_some();
         let id = event.id.as_deref().map(|id| self.mark.stamp(id));
-        Some(Spoken { event: Event { event: None, id, ..event }, answer })
+        Some(Spoken { event: Event { event: None, id, ..event }, answer, note: None })
     }
 }
 
@@ -369,7 +380,7 @@ impl Legacy {
         let method = Method::parse(method).map_or("", Method::name);
         let params = scan::member(data, "params").unwrap_or("{}");
         let entry = format!(r#"{{"method":"{method}","params":{params}}}"#);
-        let looked = if under_way { self.questions.one(&entry) } else { Err(Blocked("nothing is under way")) };
+        let looked = if under_way { self.questions.one(&entry) } else { Err(UNASKED) };
         match looked {
             Ok(entry) => {
                 let new = scan::member(&entry, "params").unwrap_or("{}");
@@ -379,10 +390,10 @@ impl Legacy {
                 };
                 String::from_utf8(bytes.into()).ok()
             }
-            Err(Blocked(why)) => {
-                tracing::warn!(method, why, "a question of an upstream was not put to its client");
+            Err(blocked) => {
+                let answer = self.questions.noted(blocked).answer(id);
                 if let Some(aside) = &self.aside {
-                    aside.refuse(id, why);
+                    aside.tell(answer);
                 }
                 None
             }

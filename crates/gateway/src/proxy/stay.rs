@@ -1,4 +1,5 @@
-//! How long a stream may stay open: until its token ends, its grant is revoked, or the absolute maximum (RS-25, TR-14).
+//! How long a stream may stay open: until its token ends, its grant is revoked, or the absolute maximum (RS-25, TR-14); and
+//! one on which nothing is waited for, until the gateway stops.
 
 use std::{
     future::Future,
@@ -22,6 +23,8 @@ pub(super) enum Why {
     Revoked,
     /// It was open for the longest time any stream may be.
     TooLong,
+    /// The gateway stops.
+    Closing,
 }
 
 impl Why {
@@ -30,6 +33,7 @@ impl Why {
             Self::Expired => "the token has expired",
             Self::Revoked => "access was revoked",
             Self::TooLong => "the call took too long",
+            Self::Closing => "the gateway stops",
         }
     }
 
@@ -37,6 +41,7 @@ impl Why {
         match self {
             Self::Expired | Self::Revoked => Outcome::Denied,
             Self::TooLong => Outcome::Timeout,
+            Self::Closing => Outcome::Success,
         }
     }
 }
@@ -49,6 +54,7 @@ pub(super) const GRACE: Duration = Duration::from_mins(5);
 pub(super) struct Stay(Pin<Box<dyn Future<Output = Why> + Send>>);
 
 impl Stay {
+    /// For a stream on which something is waited for: a stop of the gateway lets it come, if it comes soon.
     pub(super) fn new(
         caller: &Caller,
         ended: Arc<Ended>,
@@ -56,20 +62,43 @@ impl Stay {
         longest: Duration,
         grace: Duration,
     ) -> Self {
+        Self::until(caller, ended, clock, longest, grace, |_| false)
+    }
+
+    /// For a stream on which somebody listens, and no more.
+    // spec: TR-68: "On shutdown end each subscription with its result"
+    pub(super) fn listening(caller: &Caller, ended: Arc<Ended>, clock: &dyn Clock, longest: Duration) -> Self {
+        Self::until(caller, ended, clock, longest, Duration::ZERO, Ended::is_closing)
+    }
+
+    fn until(
+        caller: &Caller,
+        ended: Arc<Ended>,
+        clock: &dyn Clock,
+        longest: Duration,
+        grace: Duration,
+        closes: fn(&Ended) -> bool,
+    ) -> Self {
         let token = caller.expires_at.since(clock.now()) + grace;
         let (grant, person) = (caller.grant.clone(), caller.person.clone());
         let mut watch = ended.watch();
         Self(Box::pin(async move {
-            let revoked = async {
+            let over = async {
                 // The first look comes after the subscription, so that no change falls between the two.
-                while !ended.has_grant(&grant) && !ended.has_person(&person) {
+                loop {
+                    if ended.has_grant(&grant) || ended.has_person(&person) {
+                        break Why::Revoked;
+                    }
+                    if closes(&ended) {
+                        break Why::Closing;
+                    }
                     if watch.changed().await.is_err() {
                         std::future::pending::<()>().await;
                     }
                 }
             };
             tokio::select! {
-                () = revoked => Why::Revoked,
+                why = over => why,
                 () = tokio::time::sleep(token) => Why::Expired,
                 () = tokio::time::sleep(longest) => Why::TooLong,
             }

@@ -1,6 +1,6 @@
 //! One request on its way through the six steps, and what modern and legacy requests have in common.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
@@ -26,6 +26,7 @@ use super::{
     refusal::Refusal,
     relay::{Relay, Source},
     remembered::Keeper,
+    rendering::Spoilt,
     restore::{Restorer, Seen},
     session::Hears,
     sieve::{CLIENT_CREDENTIALS, Discovery, ENTERPRISE_MANAGED, Sieve, Whose},
@@ -40,7 +41,7 @@ use crate::{
     connections::{Lack, Presented},
     snapshot::{Server, Snapshot},
     toolbox::Toolbox,
-    upstream::{AnswerBody, Conversation, Credential, DiscoverError, For, Upstream, UpstreamError, lower},
+    upstream::{AnswerBody, Asker, Conversation, Credential, DiscoverError, For, Upstream, UpstreamError, lower},
 };
 
 /// One request, proved: who is here, at which endpoint, and with what.
@@ -57,6 +58,10 @@ pub(super) struct Visit<'a> {
     pub place: Place<'a>,
     /// The session of an older revision that the request belongs to, if it is made for one.
     pub conversation: Option<&'a SessionId>,
+    /// The client, if it is in this process.
+    pub asker: Option<&'a Asker>,
+    /// What the client did, if it said that in other words than it is put in here.
+    pub did: Option<Method>,
     pub accepts: Accepts,
     pub inbound: Inbound<'a>,
     pub local: &'a Arc<Local>,
@@ -178,6 +183,9 @@ impl Turn<'_> {
         if let Some(conversation) = self.conversation {
             request.extensions_mut().insert(Conversation(conversation.clone()));
         }
+        if let Some(asker) = self.asker {
+            request.extensions_mut().insert(asker.clone());
+        }
         request
     }
 
@@ -279,9 +287,12 @@ impl Turn<'_> {
             Ok(Gathered::Whole(bytes, seen)) => {
                 self.whole(status, Sieve::apply(sieve.as_ref(), bytes), seen, id, record)
             }
-            Ok(Gathered::Large(_)) if sieve.is_some() => {
-                Err(self.failed(&UpstreamError::Unusable("a list without end"), Some(id), &mut record))
-            }
+            // spec: AG-36: "over-limit results end with an error"
+            Ok(Gathered::Large(_)) if sieve.is_some() => Err(self.failed(
+                &UpstreamError::Unusable("an answer too large to be looked through"),
+                Some(id),
+                &mut record,
+            )),
             Ok(Gathered::Large(passing)) if status == StatusCode::OK => Ok(self.passing(*passing, record)),
             Ok(Gathered::Large(_)) => {
                 Err(self.failed(&UpstreamError::Unusable("an error without end"), Some(id), &mut record))
@@ -359,7 +370,12 @@ impl Turn<'_> {
             return Err(error.into());
         }
         let error = match (seen.spoilt, status) {
-            (Some(why), _) => UpstreamError::Unusable(why),
+            (Some(Spoilt::Asks(blocked)), _) => {
+                record.end(Outcome::Denied, Some(blocked.why));
+                let server = &self.server.name;
+                return Err(blocked.noted(server).error(server, None).with_id(Some(id)).into());
+            }
+            (Some(Spoilt::Unusable(why)), _) => UpstreamError::Unusable(why),
             (None, status) if status.is_server_error() => UpstreamError::Failed(status.as_u16()),
             _ => UpstreamError::Unusable("no answer to the request"),
         };
@@ -373,8 +389,12 @@ impl Turn<'_> {
 
     pub(super) fn relay(&self, source: Source, speech: Speech, record: Record) -> Relay {
         let longest = self.upstream.limits().total;
-        let grace = if speech.awaits_answer() { GRACE } else { Duration::ZERO };
-        let stay = Stay::new(self.caller, self.parts.ended.clone(), &*self.parts.clock, longest, grace);
+        let (ended, clock) = (self.parts.ended.clone(), &*self.parts.clock);
+        let stay = if speech.awaits_answer() {
+            Stay::new(self.caller, ended, clock, longest, GRACE)
+        } else {
+            Stay::listening(self.caller, ended, clock, longest)
+        };
         let mut limits = self.parts.settings.streams;
         limits.idle = limits.idle.min(self.upstream.limits().idle);
         Relay::new(source, speech, stay, record, limits)

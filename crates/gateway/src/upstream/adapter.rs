@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use portcullis_base::SessionId;
 use portcullis_mcp::Era;
+use tokio::sync::watch;
 
 use super::{
     AnswerBody, Counts, Credential, Transport, Upstream, UpstreamError, legacy::Opener, openapi, sse::Streams,
@@ -35,6 +36,19 @@ pub type Answering = BoxFuture<'static, Result<Response<AnswerBody>, UpstreamErr
 /// Put into the extensions of a request that belongs to a session of an older revision.
 #[derive(Clone, Debug)]
 pub struct Conversation(pub SessionId);
+
+/// Put into the extensions of a request that somebody in this process follows. What they are asked in the middle of it
+/// waits for them as long as the other end is there, and no longer.
+#[derive(Clone, Debug)]
+pub struct Asker(pub watch::Receiver<()>);
+
+impl Asker {
+    /// Waits until whoever it is follows the request no longer; for ever, if nobody here does.
+    pub(super) async fn gone(asker: Option<Self>) {
+        let Some(Self(mut there)) = asker else { return std::future::pending().await };
+        while there.changed().await.is_ok() {}
+    }
+}
 
 impl Upstream {
     /// Whether somebody here answers for it, always in the words of 2026-07-28.

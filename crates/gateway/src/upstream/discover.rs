@@ -104,6 +104,19 @@ impl Upstream {
         timeout(patience, self.ask_both(credential)).await.unwrap_or(Err(DiscoverError::Upstream(UpstreamError::Late)))
     }
 
+    /// The same for somebody who is to be shown the server: what one of 2024-11-05 says within a session alone is asked in
+    /// one.
+    pub async fn look(self: &Arc<Self>, credential: &Credential) -> Result<Discovery, DiscoverError> {
+        let mut found = self.discover(credential).await?;
+        if found.transport == Transport::Sse {
+            self.keep(Arc::default(), Transport::Sse, None);
+            if let Ok(Found::Speaks(seen)) = self.ask_modern(Way::Asked, credential).await {
+                (found.name, found.version, found.tools) = (seen.name, seen.version, seen.tools);
+            }
+        }
+        Ok(found)
+    }
+
     async fn ask_both(self: &Arc<Self>, credential: &Credential) -> Result<Discovery, DiscoverError> {
         if self.is_answered_for() {
             return match self.ask_modern(Way::Asked, credential).await? {

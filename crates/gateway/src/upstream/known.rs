@@ -187,7 +187,7 @@ impl Upstream {
         Ok(served)
     }
 
-    fn keep(&self, served: Arc<[Version]>, transport: Transport, until: Option<Instant>) {
+    pub(super) fn keep(&self, served: Arc<[Version]>, transport: Transport, until: Option<Instant>) {
         self.known.versions.store(Some(Arc::new(Versions { served, transport, since: Instant::now(), until })));
     }
 

@@ -40,7 +40,7 @@ use portcullis_base::ServerName;
 use portcullis_oauth::upstream::challenge::Challenge;
 use tokio::time::timeout;
 
-pub use adapter::{Adapter, Answering, Conversation};
+pub use adapter::{Adapter, Answering, Asker, Conversation};
 pub use connect::{InProcess, UpstreamUrl, UpstreamUrlError};
 pub use credential::Credential;
 pub use discover::{DiscoverError, Discovery, Transport};
@@ -283,7 +283,9 @@ impl Upstream {
             Location::InProcess(dial) => Connector::InProcess(dial),
             Location::Command { argv, process, allow: named } => {
                 allow = named;
-                let lines = host.map(|host| Processes::new(name.clone(), argv.clone(), process.clone(), host));
+                let processes =
+                    |host| Processes::new(name.clone(), argv.clone(), process.clone(), host, dialer.clone());
+                let lines = host.map(processes);
                 Connector::Process { argv, process, allow, lines: lines.map(Arc::new) }
             }
         };

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::upstream::{After, Reply, Seen, Speaks, Upstream, error, soon};
 
-fn asked(at: std::net::SocketAddr) -> Arc<Asked> {
+pub fn asked(at: std::net::SocketAddr) -> Arc<Asked> {
     pinned(at, config::Speaks::Auto)
 }
 

@@ -267,10 +267,18 @@ async fn streams_end_with_their_token_and_with_their_grant() {
     assert_eq!(last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 1);
     assert_eq!(soon(expiring.next()).await, None);
 
-    let mut revoked = gateway.client("bob").modern_stream("subscriptions/listen", listen).await;
+    let mut revoked = gateway.client("bob").modern_stream("subscriptions/listen", listen.clone()).await;
     soon(revoked.message()).await.unwrap();
     gateway.ended.end_grants([grant("bob")], portcullis_base::Timestamp::from_secs(0));
     assert_eq!(soon(revoked.message()).await.unwrap()["result"]["resultType"], "complete");
+    soon(upstream.a_drop()).await;
+
+    // spec: TR-68: "On shutdown end each subscription with its result"
+    let mut left = gateway.client("alice").modern_stream("subscriptions/listen", listen).await;
+    soon(left.message()).await.unwrap();
+    gateway.ended.close();
+    assert_eq!(soon(left.message()).await.unwrap()["result"]["resultType"], "complete");
+    assert_eq!(soon(left.next()).await, None);
     soon(upstream.a_drop()).await;
 }
 

@@ -203,7 +203,8 @@ async fn a_stream_of_a_session_carries_questions_and_its_own_answer() {
 /// The answers that the upstream got to its own requests, once there are `count` of them.
 async fn refusals(upstream: &Upstream, count: usize) -> Vec<Seen> {
     loop {
-        let refused: Vec<_> = upstream.seen().into_iter().filter(|seen| seen.body["error"].is_object()).collect();
+        let is_refusal = |seen: &Seen| seen.body["error"].is_object() || seen.body["result"]["action"] == "cancel";
+        let refused: Vec<_> = upstream.seen().into_iter().filter(is_refusal).collect();
         if refused.len() >= count {
             return refused;
         }
@@ -241,6 +242,9 @@ async fn a_question_that_may_not_be_asked_is_answered_here() {
     refused.sort_by_key(|seen| seen.body["id"].to_string());
     let answers: Vec<_> = refused.iter().map(|seen| (&seen.body["id"], seen.header("mcp-session-id"))).collect();
     assert_eq!(answers, [(&json!("q1"), "upstream-session"), (&json!("q2"), "upstream-session")]);
+    // spec: BR-50
+    assert_eq!(refused[0].body["result"], json!({ "action": "cancel" }));
+    assert_eq!(refused[1].body["error"]["code"], -32601);
 }
 
 /// spec: T-64, BR-51
@@ -349,6 +353,9 @@ async fn a_listening_stream_ends_with_its_token() {
     assert_eq!(soon(stream.next()).await, None);
     soon(upstream.a_drop()).await;
     assert_eq!(client.with_token(&token).send(Method::GET, &headers, "").await.status, 401);
+    let mut stream = client.send(Method::GET, &headers, "").await;
+    gateway.ended.close();
+    assert_eq!(soon(stream.next()).await, None, "nor does it hold up a stop");
 }
 
 /// spec: SEC-21, TR-81

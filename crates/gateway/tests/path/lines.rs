@@ -338,6 +338,31 @@ async fn two_calls_that_ask_do_so_on_lines_of_their_own() {
     assert_eq!(lines.heard("tools/call").len(), 2);
 }
 
+/// spec: BR-40, BR-45
+#[tokio::test]
+async fn what_is_asked_after_a_call_is_asked_where_the_call_was_made() {
+    let lines = Played::new(Sharing::Person, |message, number| {
+        legacy(message, || match message["method"].as_str() {
+            Some("tools/call") if message["params"]["name"] == "asks" => vec![form("q")],
+            Some("tools/call") => vec![result(message, json!({ "content": [] }))],
+            Some("tools/list") => vec![result(message, json!({ "tools": [{ "name": format!("on-{number}") }] }))],
+            _ => Vec::new(),
+        })
+    });
+    let adapter = adapter(&lines, Bridging::default());
+    let listed = async || {
+        let (_, listed) = ask(&adapter, "alice", "tools/list", &forms(), json!({})).await;
+        listed["result"]["tools"][0]["name"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned()
+    };
+    assert_eq!(listed().await, "on-0");
+    // The first process waits for somebody who may never come back; the next call is made in another one.
+    let (_, asked) = ask(&adapter, "alice", "tools/call", &forms(), tool("asks")).await;
+    assert_eq!(asked["result"]["resultType"], "input_required");
+    assert_eq!(listed().await, "on-0");
+    ask(&adapter, "alice", "tools/call", &forms(), tool("x")).await;
+    assert_eq!((listed().await, lines.opened()), ("on-1".to_owned(), 2));
+}
+
 /// spec: BR-51, BR-74, BR-57, TR-159
 #[tokio::test]
 async fn what_belongs_to_nobody_is_refused_and_a_dead_line_ends_its_calls_only() {
@@ -452,6 +477,55 @@ async fn those_who_listen_hear_the_same_and_the_last_one_gives_up_the_resource()
     assert!(lines.heard("resources/unsubscribe").is_empty(), "somebody still listens");
     drop(second);
     lines.until_heard("resources/unsubscribe", 1).await;
+}
+
+/// spec: BR-40, BR-42, SEC-20, TR-161
+#[tokio::test]
+async fn those_who_listen_hear_of_every_process_that_is_theirs_and_of_no_other() {
+    let told = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "method": method, "params": params });
+    let changed = told("notifications/tools/list_changed", json!({}));
+    let updated = told("notifications/resources/updated", json!({ "uri": "x:one" }));
+    for sharing in [Sharing::Person, Sharing::Session] {
+        let lines =
+            Played::new(sharing, |message, _| legacy(message, || vec![result(message, json!({ "content": [] }))]));
+        let adapter = adapter(&lines, Bridging::default());
+        let call = async |person: &str, conversation: Option<&str>, abilities: &Value| {
+            ask_in(&adapter, person, conversation, "tools/call", abilities, tool("x")).await;
+        };
+        // One process is there before anybody listens, others come later; each client can do something else.
+        call("alice", None, &forms()).await;
+        let wants = json!({ "notifications": { "toolsListChanged": true, "resourceSubscriptions": ["x:one"] } });
+        let mut events = Events::of(&adapter, "alice", "subscriptions/listen", wants).await;
+        events.next().await.unwrap();
+        lines.until_heard("resources/subscribe", 2).await;
+        call("alice", None, &json!({ "roots": {} })).await;
+        lines.until_heard("resources/subscribe", 3).await;
+        assert_eq!(lines.opened(), 3);
+        for line in 0..3 {
+            lines.say(line, updated.clone());
+            let heard = events.next().await.unwrap();
+            assert_eq!(heard["method"], "notifications/resources/updated", "{line}");
+            let meta = json!({ "io.modelcontextprotocol/subscriptionId": 7 });
+            assert_eq!(heard["params"], json!({ "uri": "x:one", "_meta": meta }), "{line}");
+        }
+        // Another person's, and where each conversation has its own, another conversation's.
+        call("bob", None, &forms()).await;
+        let mut others = 3..4;
+        if sharing == Sharing::Session {
+            call("alice", Some("another"), &forms()).await;
+            others = 3..5;
+        }
+        assert_eq!(lines.opened(), others.end);
+        for line in others {
+            lines.say(line, changed.clone());
+            ask_in(&adapter, "bob", None, "tools/call", &forms(), tool("x")).await;
+        }
+        lines.say(2, updated.clone());
+        assert_eq!(events.next().await.unwrap()["method"], "notifications/resources/updated");
+        assert_eq!(lines.heard("resources/subscribe").len(), 3);
+        drop(events);
+        lines.until_heard("resources/unsubscribe", 3).await;
+    }
 }
 
 /// A server of today; `more` says what it does with other methods.

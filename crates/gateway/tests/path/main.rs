@@ -17,6 +17,7 @@ mod older_inputs;
 mod older_streams;
 mod older_toolbox;
 mod oldest;
+mod openapi;
 mod outbound;
 mod parked;
 mod questions;

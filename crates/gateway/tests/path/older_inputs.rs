@@ -62,7 +62,7 @@ async fn a_server_that_only_wants_to_be_asked_again_is_asked_again() {
     assert_eq!(upstream.calls("tools/call")[1].body["params"]["inputResponses"], Value::Null);
 }
 
-/// spec: BR-28, BR-66, BR-27, BR-112
+/// spec: BR-28, BR-66, BR-27, BR-112, BR-111
 #[tokio::test]
 async fn a_page_is_opened_once_and_what_has_no_form_is_cancelled() {
     let upstream = Upstream::with(Speaks::Modern, |seen| {
@@ -103,7 +103,7 @@ async fn a_page_is_opened_once_and_what_has_no_form_is_cancelled() {
     assert_eq!(told["result"]["content"][0]["text"], "cancel", "{told}");
     // Such a client was said to open no pages, so the server may not ask.
     let got = client.post(&[("mcp-session-id", &older)], &call("p", "page")).await;
-    assert!(got.code() == -32603 && !String::from_utf8_lossy(&got.body).contains("page.example"), "{got:?}");
+    assert!(got.code() == -32602 && !String::from_utf8_lossy(&got.body).contains("page.example"), "{got:?}");
 }
 
 /// spec: BR-31, BR-75, BR-30, BR-63, BR-10

@@ -107,6 +107,17 @@ async fn what_a_server_says_unasked_comes_on_the_stream_of_the_session() {
     assert_eq!(soon(first.next()).await, None);
 }
 
+/// spec: TR-68
+#[tokio::test]
+async fn who_only_listens_holds_up_no_stop() {
+    let (upstream, _open) = listening().await;
+    let gateway = Gateway::before(upstream.at).await;
+    let client = gateway.client("alice");
+    let mut stream = listen(&client, &client.initialize().await).await;
+    gateway.ended.close();
+    assert_eq!(soon(stream.next()).await, None);
+}
+
 /// spec: T-48, TR-91, SEC-22
 #[tokio::test]
 async fn an_event_id_of_another_session_leads_nowhere() {
@@ -215,7 +226,8 @@ async fn a_batch_is_its_messages_one_by_one_in_the_one_revision_that_has_it() {
 async fn old_gateway(upstream: &Upstream) -> Gateway {
     let settings: fn(&mut Settings) = |settings| settings.legacy_sse = LegacySse::Served;
     let allow = Allow { files: false, ..Allow::LOCAL };
-    Gateway::start(Setup { servers: vec![("fake", upstream.at)], settings, allow, ..Setup::default() }).await
+    let rules = "- { rule: no-secrets, who: '*', what: fake/resource:x:secret, then: deny }";
+    Gateway::start(Setup { servers: vec![("fake", upstream.at)], settings, allow, rules, ..Setup::default() }).await
 }
 
 async fn open_old(client: &Client) -> (Stream, String) {
@@ -265,6 +277,10 @@ async fn a_client_of_the_first_revision_is_served_on_its_own_transport() {
         say(notified()).await;
         say(json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })).await;
         assert_eq!(answer(&mut stream).await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+        let uri = json!({ "uri": "x:secret" });
+        say(json!({ "jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": uri })).await;
+        let refused = answer(&mut stream).await;
+        assert!(refused["error"]["message"].as_str().unwrap().contains("\"no-secrets\""), "{refused}");
         say(call("c", "asks")).await;
         let question = asked(&mut stream).await;
         assert_eq!(question["method"], "roots/list");

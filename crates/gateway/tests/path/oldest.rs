@@ -6,11 +6,13 @@ use std::sync::{
 };
 
 use http::Method;
-use portcullis_gateway::upstream::Reason;
+use portcullis_gateway::upstream::{Credential, Reason, Transport};
+use portcullis_mcp::Version;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
+    discovery::asked,
     harness::Gateway,
     parked::{back, call, form, forms, sample},
     upstream::{Reply, Seen, Speaks, Upstream, event, saying, soon},
@@ -143,6 +145,15 @@ async fn the_oldest_servers_are_listed_and_called_each_person_on_a_stream_of_the
         assert!(seen.rpc() != "server/discover" && !seen.body.to_string().contains("modelcontextprotocol"), "{seen:?}");
     }
     assert!(oldest.calls("tools/call").iter().all(|seen| seen.method == Method::POST && seen.target != "/mcp"));
+}
+
+/// spec: TR-123
+#[tokio::test]
+async fn the_oldest_servers_say_who_they_are_to_whoever_looks_at_them() {
+    let oldest = Oldest::start(|_| None).await;
+    let found = soon(asked(oldest.upstream.at).look(&Credential::none())).await.unwrap();
+    assert_eq!((found.transport, found.versions), (Transport::Sse, vec![Version::V2024_11_05]));
+    assert_eq!((found.name.as_deref(), found.version.as_deref(), found.tools), (Some("oldest"), Some("1"), Some(1)));
 }
 
 /// spec: BR-44, BR-46, BR-51, BR-110

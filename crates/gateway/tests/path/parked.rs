@@ -9,12 +9,14 @@ use portcullis_gateway::{
     config::Allow,
     upstream::{Bridging, Reason},
 };
+use portcullis_policy::{Bundle, Source};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
     bridged::bounds,
     harness::{Client, Gateway, Got, Setup, borrowed, modern},
+    older::{able, answer, asked, reply, streamed},
     upstream::{After, Reply, Seen, Speaks, Upstream, event, saying, soon},
 };
 
@@ -26,11 +28,11 @@ pub async fn asking(questions: Vec<Value>) -> (Upstream, Calls) {
     let calls = Calls::default();
     let open = calls.clone();
     let answers: Arc<Mutex<Vec<Value>>> = Arc::default();
-    let upstream = Upstream::with(Speaks::Legacy, move |seen| answer(seen, &questions, &open, &answers)).await;
+    let upstream = Upstream::with(Speaks::Legacy, move |seen| played(seen, &questions, &open, &answers)).await;
     (upstream, calls)
 }
 
-fn answer(seen: &Seen, questions: &[Value], open: &Calls, answers: &Mutex<Vec<Value>>) -> Option<Reply> {
+fn played(seen: &Seen, questions: &[Value], open: &Calls, answers: &Mutex<Vec<Value>>) -> Option<Reply> {
     match seen.rpc() {
         "initialize" => {
             let capabilities = json!({ "tools": {}, "resources": {}, "prompts": {} });
@@ -237,7 +239,10 @@ async fn another_node_or_a_restarted_one_says_clearly_that_it_is_over() {
     let again = Gateway::start(setup).await;
     let got = call(&again.client("alice"), &forms(), &back(&asked, answers.clone())).await;
     assert_eq!((got.status.as_u16(), got.code()), (400, -32602), "{got:?}");
-    assert!(got.json()["error"]["message"].as_str().unwrap().contains("expired"), "{got:?}");
+    let said = got.json()["error"]["message"].as_str().unwrap().to_owned();
+    for part in ["fake", "another node", "restarted", "Make the call again without requestState"] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
     assert_eq!(upstream.calls("tools/call").len(), 1);
     // The same when the server's own stream dies under the call.
     drop(calls.lock().unwrap().drain(..));
@@ -396,4 +401,140 @@ async fn each_of_two_calls_is_asked_its_own_question_and_there_are_not_too_many_
     let bob = gateway.client("bob");
     let other = call(&bob, &forms, &json!({ "arguments": { "say": "bob" } })).await.json();
     assert_eq!(other["result"]["resultType"], "input_required", "one person's calls are not another's: {other}");
+}
+
+/// A form with one field.
+fn asking_for(id: &str, field: &str) -> Value {
+    let mut question = form(id);
+    question["params"]["requestedSchema"]["properties"] = json!({ field: { "type": "string" } });
+    question
+}
+
+fn page(id: &str, url: &str) -> Value {
+    let params = json!({ "mode": "url", "message": "Open", "url": url, "elicitationId": "e" });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params })
+}
+
+/// What the server was answered, as it says in the end.
+fn answers(done: &Value) -> Vec<Value> {
+    let text = done["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{done}"));
+    serde_json::from_str(text).unwrap()
+}
+
+/// spec: T-64, T-14, BR-50
+#[tokio::test]
+async fn what_may_not_be_asked_is_answered_at_once_and_the_call_goes_on() {
+    let mut large = form("large");
+    large["params"]["message"] = "x".repeat(300_000).into();
+    for (question, cancelled) in [
+        (asking_for("q", "api_key"), true),
+        (page("q", "javascript:alert(1)"), true),
+        (page("q", "http://example.com/p"), true),
+        (large, false),
+    ] {
+        let (upstream, _) = asking(vec![question.clone()]).await;
+        let gateway = gateway(&upstream, Bridging::default(), ALL).await;
+        let done = call(&gateway.client("alice"), &everything(), &json!({})).await.json();
+        let answer = answers(&done).remove(0);
+        if cancelled {
+            assert_eq!(answer["result"], json!({ "action": "cancel" }), "{question}");
+        } else {
+            assert_eq!(answer["error"]["code"], -32602, "{question}");
+        }
+        assert_eq!(gateway.waiting(), 0, "nothing waits for what nobody is asked");
+        assert_eq!(gateway.counts().of(Reason::Blocked), 1);
+    }
+    // The same for an older client, and what it may be asked it is asked.
+    let (upstream, _) = asking(vec![asking_for("q", "password"), form("r")]).await;
+    let gateway = gateway(&upstream, Bridging::default(), ALL).await;
+    let client = gateway.client("alice");
+    let session = able(&client, "2025-06-18").await;
+    let mut stream = streamed(&client, &session, &crate::harness::call(1, "asks")).await;
+    let question = asked(&mut stream).await;
+    assert_eq!(question["params"]["message"], "fake: Who?", "{question}");
+    reply(&client, &session, &question["id"], json!({ "action": "decline" })).await;
+    let told = answers(&answer(&mut stream).await);
+    assert_eq!(
+        (&told[0]["result"], &told[1]["result"]),
+        (&json!({ "action": "cancel" }), &json!({ "action": "decline" }))
+    );
+}
+
+/// spec: BR-111
+#[tokio::test]
+async fn a_call_that_fails_for_what_may_not_be_asked_says_so() {
+    let upstream = Upstream::with(Speaks::Legacy, |seen| {
+        if seen.rpc() == "initialize" {
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} } });
+            return Some(Reply::json(200, &seen.result(result)).with("mcp-session-id", "upstream-session"));
+        }
+        (seen.rpc() == "tools/call").then(|| {
+            let failed =
+                json!({ "jsonrpc": "2.0", "id": seen.body["id"], "error": { "code": -32603, "message": "no model" } });
+            Reply::events(&[sample("q"), failed], After::End)
+        })
+    })
+    .await;
+    let gateway = gateway(&upstream, Bridging::default(), Allow::REMOTE).await;
+    let client = gateway.client("alice");
+    let session = able(&client, "2025-06-18").await;
+    let modern = call(&client, &everything(), &json!({})).await;
+    let older = soon(client.within(&session, &crate::harness::call(1, "asks"))).await;
+    for got in [modern, older] {
+        assert_eq!((got.status.as_u16(), got.code()), (200, -32602), "{got:?}");
+        let said = got.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("fake") && said.contains("`allow`") && said.contains("no model"), "{said}");
+    }
+}
+
+/// spec: BR-31, BR-7, BR-34
+#[tokio::test]
+async fn a_call_that_nobody_in_this_process_follows_any_more_waits_no_longer() {
+    let (upstream, _) = asking(vec![sample("q")]).await;
+    let gateway = gateway(&upstream, Bridging::default(), ALL).await;
+    let client = gateway.client("alice");
+    let session = able(&client, "2025-06-18").await;
+    // Its client has no answer; or it gives the call up.
+    for (count, id) in [(1, "refuses"), (2, "cancels")] {
+        let mut stream = streamed(&client, &session, &crate::harness::call(id, "asks")).await;
+        let question = asked(&mut stream).await;
+        assert_eq!(gateway.waiting(), 1);
+        let said = if id == "refuses" {
+            json!({ "jsonrpc": "2.0", "id": question["id"], "error": { "code": -1, "message": "no" } })
+        } else {
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
+        };
+        assert_eq!(client.within(&session, &said).await.status, 202);
+        seen_to_end(&upstream, "notifications/cancelled", count).await;
+        let made = upstream.calls("tools/call").pop().unwrap();
+        let given_up = upstream.calls("notifications/cancelled").pop().unwrap();
+        assert_eq!(given_up.body["params"]["requestId"], made.body["id"]);
+        soon(async {
+            while gateway.waiting() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// spec: T-65, BR-46, BR-62
+#[tokio::test]
+async fn who_may_not_go_on_yet_can_come_back_with_the_same_state() {
+    let (upstream, _) = asking(vec![form("q")]).await;
+    let gateway = gateway(&upstream, Bridging::default(), Allow::REMOTE).await;
+    let client = gateway.client("alice");
+    let asked = call(&client, &forms(), &json!({})).await.json();
+    let answers = back(&asked, json!({ "elicitation-1": { "action": "decline" } }));
+    let rules = "- { rule: not-now, who: '*', what: fake/asks, then: deny }\n";
+    let other = Arc::new(Bundle::load(&[Source { name: "rules", text: rules }]).unwrap());
+    let mut before = None;
+    gateway.change(|snapshot| before = Some(std::mem::replace(&mut snapshot.bundle, other)));
+    let denied = call(&client, &forms(), &answers).await.json();
+    assert!(denied["error"]["message"].as_str().unwrap().contains("not-now"), "{denied}");
+    gateway.change(|snapshot| snapshot.bundle = before.unwrap());
+    let done = call(&client, &forms(), &answers).await.json();
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
+    assert_eq!(call(&client, &forms(), &answers).await.code(), -32602, "once");
+    assert_eq!(upstream.calls("tools/call").len(), 1);
 }

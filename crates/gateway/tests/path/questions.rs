@@ -41,7 +41,7 @@ fn form(field: &str) -> Value {
         { "type": "object", "properties": { field: { "type": "string" } } } } })
 }
 
-/// spec: T-64, BR-50, BR-63, BR-66, BR-76
+/// spec: T-64, T-14, BR-50, BR-63, BR-66, BR-76, BR-111
 #[tokio::test]
 async fn a_server_asks_what_it_may_by_name_and_for_no_secret() {
     let upstream = Upstream::with(Speaks::Modern, asks).await;
@@ -49,22 +49,40 @@ async fn a_server_asks_what_it_may_by_name_and_for_no_secret() {
     let client = gateway.client("alice");
     let sampling = json!({ "method": "sampling/createMessage", "params": { "messages": [], "maxTokens": 1 } });
     let roots = json!({ "method": "roots/list" });
+    let page = json!({ "method": "elicitation/create",
+        "params": { "mode": "url", "url": "file:///bin/sh", "message": "Open" } });
     for tool in ["echo", "streams"] {
         let said = asked(&client, tool, &form("colour"), ALL).await;
         assert_eq!(said["result"]["inputRequests"]["k"]["params"]["message"], "fake: Say", "{said}");
-        for (ask, capabilities) in [
-            (&form("api_key"), ALL),
-            (&form("colour"), "{}"),
-            (&sampling, ALL),
-            (&roots, ALL),
-            (&json!({ "method": "tools/call" }), ALL),
-            (&json!(7), ALL),
+        for (ask, capabilities, code, why) in [
+            (&form("api_key"), ALL, -32603, "secret"),
+            (&page, ALL, -32603, "https"),
+            (&form("colour"), "{}", -32021, "no forms"),
+            (&sampling, ALL, -32602, "`allow`"),
+            (&roots, ALL, -32602, "`allow`"),
+            (&json!({ "method": "tools/call" }), ALL, -32603, "no revision"),
+            (&json!(7), ALL, -32603, "no revision"),
         ] {
             let said = asked(&client, tool, ask, capabilities).await;
-            assert_eq!(said["error"]["code"], -32603, "{tool} {ask}: {said}");
+            assert_eq!(said["error"]["code"], code, "{tool} {ask}: {said}");
+            let message = said["error"]["message"].as_str().unwrap();
+            assert!(message.contains("fake") && message.contains(why), "{tool} {ask}: {said}");
             assert!(said["result"].is_null());
         }
     }
+    let notes: Vec<_> = soon(async {
+        loop {
+            let records = gateway.records().await;
+            let ended: Vec<_> = records.iter().filter(|record| record["event"] == "call.ended").cloned().collect();
+            if ended.len() == 16 {
+                return ended.into_iter().filter(|record| record["outcome"] == "denied").collect();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(notes.len(), 14, "{notes:#?}");
+    assert!(notes.iter().any(|record| record.to_string().contains("a form may not ask for a secret")), "{notes:#?}");
     let call = upstream.calls("tools/call").pop().unwrap();
     let told = &call.body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
     // spec: BR-3, BR-117
@@ -79,7 +97,7 @@ async fn a_server_asks_what_it_may_by_name_and_for_no_secret() {
         let said = asked(&client, "echo", &ask, ALL).await;
         assert_eq!(said["result"]["inputRequests"]["k"], ask, "{said}");
         let said = asked(&client, "echo", &ask, r#"{"elicitation":{}}"#).await;
-        assert_eq!(said["error"]["code"], -32603, "{said}");
+        assert_eq!(said["error"]["code"], -32021, "{said}");
     }
 }
 

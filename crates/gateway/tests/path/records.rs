@@ -176,3 +176,16 @@ async fn a_call_whose_client_leaves_ends_as_unknown() {
     waiting.abort();
     assert_eq!(ends(&gateway, 2).await.iter().filter(|record| record["outcome"] == "unknown").count(), 2);
 }
+
+/// spec: SEC-62, BR-20
+#[tokio::test]
+async fn what_an_older_client_did_is_recorded_in_its_own_words() {
+    let upstream = Upstream::start(Speaks::Modern).await;
+    let gateway = Gateway::before(upstream.at).await;
+    gateway.client("alice").initialize().await;
+    let records = ends(&gateway, 1).await;
+    for kind in ["call.decided", "call.ended"] {
+        let methods: Vec<_> = of_kind(&records, kind).iter().map(|record| &record["method"]).collect();
+        assert_eq!(methods, ["initialize"], "{kind}: {records:#?}");
+    }
+}

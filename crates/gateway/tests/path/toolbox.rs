@@ -287,6 +287,31 @@ async fn a_rule_holds_whichever_way_a_tool_is_called() {
     assert_eq!((&looked[0]["server"], &looked[0]["details"]["through"]), (&json!("a"), &json!("wide")));
 }
 
+// spec: AG-36
+#[tokio::test]
+async fn results_too_large_to_be_looked_through_end_with_an_error() {
+    let a = Upstream::with(Speaks::Modern, |seen| {
+        if seen.rpc() != "tools/call" {
+            return offered(&json!({ "tools": [tool("x")] }), seen);
+        }
+        let size = seen.body["params"]["arguments"]["size"].as_u64().unwrap() as usize;
+        let content = json!([{ "type": "text", "text": "x".repeat(size) }]);
+        Some(Reply::json(200, &seen.result(json!({ "resultType": "complete", "content": content }))))
+    })
+    .await;
+    let gateway = Gateway::start(Setup { servers: vec![("a", a.at)], ..Setup::default() }).await;
+    let client = gateway.client_at("alice", "all");
+    let call =
+        async |size: usize| client.modern("tools/call", json!({ "name": "a__x", "arguments": { "size": size } })).await;
+    let got = call(15 << 20).await.json();
+    assert_eq!(got["result"]["content"][0]["text"].as_str().map(str::len), Some(15 << 20));
+    let got = call(17 << 20).await;
+    assert_eq!((got.code(), &got.json()["id"]), (-32603, &json!(1)), "{:.200}", format!("{got:?}"));
+    let records = gateway.records().await;
+    let note = "an answer too large to be looked through";
+    assert!(records.iter().any(|r| r["event"] == "call.ended" && r.to_string().contains(note)), "{records:#?}");
+}
+
 // spec: AG-28
 #[tokio::test]
 async fn a_large_toolbox_can_be_searched_instead_of_read() {

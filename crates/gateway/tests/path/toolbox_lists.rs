@@ -304,10 +304,13 @@ async fn a_toolbox_can_do_what_its_servers_can_do_together() {
     .await;
     let gateway = Gateway::start(Setup {
         servers: vec![("a", a.at), ("b", b.at)],
-        toolboxes: "  - name: own\n    instructions: Ours alone.\n    description: Two servers\n    tools: [{ server: a }, { server: b }]\n    prompts: none\n",
+        toolboxes: "  - name: own\n    instructions: Ours alone.\n    description: Two servers\n    tools: [{ server: a }, { server: b }]\n    prompts: none\n  - { name: bare, tools: [{ server: a }], prompts: none, resources: none }\n",
         ..Setup::default()
     })
     .await;
+    let bare = gateway.client_at("alice", "bare").modern("server/discover", json!({})).await.json();
+    let bare = bare["result"]["capabilities"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(bare, ["tools", "extensions"], "there is nothing whose arguments could be completed");
     let got = gateway.client_at("alice", "all").modern("server/discover", json!({})).await.json();
     assert_eq!(
         got["result"]["capabilities"],

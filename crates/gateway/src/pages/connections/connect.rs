@@ -212,7 +212,7 @@ fn key(view: &Connect<'_>, server: &str, label: &str, help: Option<&str>, option
                         aria-invalid=[view.failure.map(|_| "true")] autofocus[view.failure.is_some()];
                     p.hint id="key-hint" {
                         @if let Some(help) = help { (printable(help, 300)) " " }
-                        "It is sealed and sent to " (server) " only. Nobody can read it here again."
+                        "It is sealed and given to " (server) " only. Nobody can read it here again."
                     }
                 }))
                 button.primary.wide type="submit" { "Save" }

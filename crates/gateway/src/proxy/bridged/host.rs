@@ -11,6 +11,7 @@ use portcullis_mcp::{
     message::{self},
     sse,
 };
+use tokio::sync::watch;
 
 use super::feed::Refused;
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
         turn::{Form, Place, Visit, form},
     },
     snapshot::Snapshot,
+    upstream::Asker,
 };
 
 /// The largest answer that is translated.
@@ -39,11 +41,16 @@ pub(super) struct Host {
     pub caller: Caller,
     pub endpoint: ServerName,
     pub session: Option<SessionId>,
+    /// What its client did, where that is put in other words.
+    did: Option<Method>,
     pub local: Arc<Local>,
     calls: Arc<Calls>,
     crowd: Arc<Crowd>,
     headers: HeaderMap,
     address: Option<std::net::IpAddr>,
+    /// Says that somebody is here, for as long as there is.
+    _here: Arc<watch::Sender<()>>,
+    asker: Asker,
 }
 
 /// What came of one request: a message, or a refusal that is more than one.
@@ -58,17 +65,26 @@ pub(super) enum Came {
 
 impl Host {
     pub(super) fn of(visit: &Visit<'_>, session: Option<&SessionId>) -> Self {
+        let (here, there) = watch::channel(());
         Self {
             parts: visit.parts.clone(),
             caller: visit.caller.clone(),
             endpoint: visit.endpoint.clone(),
             session: session.cloned(),
+            did: None,
             local: visit.local.clone(),
             calls: visit.calls.clone(),
             crowd: visit.crowd.clone(),
             headers: visit.inbound.headers().clone(),
             address: visit.address,
+            _here: Arc::new(here),
+            asker: Asker(there),
         }
+    }
+
+    /// For a client that did this, in other words.
+    pub(super) fn doing(self, did: Method) -> Self {
+        Self { did: Some(did), ..self }
     }
 
     /// Puts a request of 2026-07-28, whose answer is read from the [`Hearing`].
@@ -96,6 +112,8 @@ impl Host {
             endpoint: &self.endpoint,
             place,
             conversation: self.session.as_ref(),
+            asker: Some(&self.asker),
+            did: self.did,
             accepts: Accepts { json: true, events: true },
             inbound: Inbound::of(&self.headers),
             local: &self.local,

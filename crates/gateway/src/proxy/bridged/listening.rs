@@ -61,7 +61,7 @@ async fn until_unread(down: Down, abilities: &Abilities, room: &Arc<Room>) {
     loop {
         // What is wanted now is asked for now.
         let _ = room.changed.notified().now_or_never();
-        let Some(host) = room.listener() else { return };
+        let Some(host) = room.listener().filter(|host| !host.parts.ended.is_closing()) else { return };
         let listened = async {
             let mut hearing = host.ask(&wanted(down, abilities, room), Method::SubscriptionsListen).await;
             let end = heard(&mut hearing, &mut before, down, room, &mut wait).await;

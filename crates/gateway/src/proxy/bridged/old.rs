@@ -147,17 +147,22 @@ impl Visit<'_> {
         (down, opened): (Down, &Opened),
         call: &Call<'_>,
     ) -> Result<Option<String>, ProtocolError> {
-        let refused = |refusal: Refusal| {
-            let status = refusal.into_response().status();
-            internal(format!("The request was refused with status {}.", status.as_u16()))
-        };
         let (Some(method), Some(id)) = (wire::admit(call, opened.version)?, call.id) else {
             return Err(ProtocolError::invalid_request("Not a request"));
         };
-        match self.answered_here(room, call, method).await.map_err(refused)? {
-            Some(Ok(())) => return Ok(Some(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.to_json()))),
-            Some(Err(error)) => return Err(error),
-            None => {}
+        let abilities = driven(down.abilities(&opened.capabilities));
+        match self.answered_here(room, (down, &abilities), call, method).await {
+            Ok(Some(Ok(()))) => return Ok(Some(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.to_json()))),
+            Ok(Some(Err(error))) => return Err(error),
+            Ok(None) => {}
+            // What is said on a stream has no status, only words.
+            Err(refusal) => {
+                let status = refusal.code().as_u16();
+                let said = refusal.said().map(str::to_owned);
+                return said
+                    .map(Some)
+                    .ok_or_else(|| internal(format!("The request was refused with status {status}.")));
+            }
         }
         let id = id.to_owned();
         let cancelled = match room.begin(&id, call.raw, self.parts) {
@@ -167,7 +172,6 @@ impl Visit<'_> {
             Begun::Clash => return Err(ProtocolError::invalid_request("Another request with this id is under way")),
             Begun::TooMany => return Err(internal("Too many requests of this session are under way")),
         };
-        let abilities = driven(down.abilities(&opened.capabilities));
         let drive = Drive {
             host: Host::of(self, Some(&session.id)),
             down,

@@ -62,7 +62,7 @@ impl Visit<'_> {
         let abilities = down.abilities(declared);
         let stamp = Stamp { client_info: CLIENT_INFO, abilities: &abilities, log_level: None, progress_token: None };
         let text = request(Method::Discover, &down.request_params(None, &stamp));
-        let host = Host::of(self, None);
+        let host = Host::of(self, None).doing(Method::Initialize);
         let mut hearing = host.ask(&text, Method::Discover).await;
         let came = loop {
             if let Heard::Last(came) = hearing.next().await {

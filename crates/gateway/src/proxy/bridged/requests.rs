@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use portcullis_audit::Outcome as End;
 use portcullis_mcp::{
     Id, Message, Method, ProtocolError, Version,
-    dialect::{Abilities, Down, Level, down},
+    dialect::{Abilities, Down, Level, Stamp, down},
     headers as wire,
     message::{Call, Outcome, Response as Answered},
     scan,
@@ -27,8 +27,10 @@ use crate::proxy::{
     record::Record,
     refusal::Refusal,
     session::Session,
+    toolbox::Unboxed,
     turn::{Place, Visit, deed},
 };
+use crate::upstream::CLIENT_INFO;
 
 /// How long an answer is waited for before a stream is opened for it, so that whoever loses the connection then can take
 /// it up again.
@@ -48,7 +50,10 @@ impl Visit<'_> {
                 let (Some(method), Some(id)) = (wire::admit(call, session.version)?, call.id) else {
                     return Err(Refusal::status(StatusCode::BAD_REQUEST));
                 };
-                if let Some(answered) = self.answered_here(&room, call, method).await? {
+                // spec: BR-25: "no text/event-stream in Accept: treat its capabilities as empty"
+                let abilities =
+                    if self.accepts.events { declared(session, down) } else { driven(Abilities::default()) };
+                if let Some(answered) = self.answered_here(&room, (down, &abilities), call, method).await? {
                     return Ok(match answered {
                         Ok(()) => self.written(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.to_json())),
                         Err(error) => self.written_error(error, call.id),
@@ -57,9 +62,6 @@ impl Visit<'_> {
                 if !self.accepts.json && !self.accepts.events {
                     return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
                 }
-                // spec: BR-25: "no text/event-stream in Accept: treat its capabilities as empty"
-                let abilities =
-                    if self.accepts.events { declared(session, down) } else { driven(Abilities::default()) };
                 let ear = match self.begun(&room, session, down, abilities, (call, method, id)) {
                     Ok(ear) => ear,
                     Err(error) => return Ok(self.written_error(error, call.id)),
@@ -90,6 +92,7 @@ impl Visit<'_> {
     pub(super) async fn answered_here(
         &self,
         room: &Room,
+        (down, abilities): (Down, &Abilities),
         call: &Call<'_>,
         method: Method,
     ) -> Result<Option<Result<(), ProtocolError>>, Refusal> {
@@ -105,7 +108,14 @@ impl Visit<'_> {
             _ => return Ok(None),
         }
         // Decided before it has an effect: who may not read a resource may not be told of its changes either.
-        self.noted(&deed(call, method)).await?;
+        match (method, self.place) {
+            (Method::ResourcesSubscribe, Place::Toolbox(toolbox)) => {
+                let stamp = Stamp { client_info: CLIENT_INFO, abilities, log_level: None, progress_token: None };
+                let asking = down.request_params(None, &stamp);
+                Unboxed::asking(*self, toolbox, &asking).subscribed(call).await?.end(End::Success, None);
+            }
+            _ => self.noted(&deed(call, method)).await?,
+        }
         Ok(Some(match method {
             Method::Ping => Ok(()),
             // spec: BR-73

@@ -56,11 +56,13 @@ impl Visit<'_> {
             // spec: TR-88: "send each message on one stream only": those who listen share what is said.
             _ => room.unasked.attach(None),
         };
-        if ear.feed().name == UNASKED {
-            listen(Host::of(self, Some(&session.id)), down, declared(session, down), room);
-        }
         let Parts { ended, clock, .. } = &**self.parts;
-        let stay = Stay::new(self.caller, ended.clone(), &**clock, LONGEST, Duration::ZERO);
+        let stay = if ear.feed().name == UNASKED {
+            listen(Host::of(self, Some(&session.id)), down, declared(session, down), room);
+            Stay::listening(self.caller, ended.clone(), &**clock, LONGEST)
+        } else {
+            Stay::new(self.caller, ended.clone(), &**clock, LONGEST, Duration::ZERO)
+        };
         let reader = Reader::new(ear, Looks::Resumable(mark), self.parts.settings.streams).staying(stay, record);
         Ok(reader.into_response())
     }

@@ -7,10 +7,13 @@ use http::Response;
 use portcullis_base::printable;
 use portcullis_mcp::{
     Era, Headers, Method, ProtocolError, Version,
-    message::{self, Call},
+    dialect::RESOURCE_NOT_FOUND,
+    message::{self, Call, INVALID_PARAMS},
     object::{Object, quoted},
     scan,
 };
+use portcullis_policy::Target;
+use serde_json::json;
 
 use super::{
     Part, Unboxed,
@@ -20,7 +23,14 @@ use super::{
     uris::{Asked, Owners, Uris, Whose},
 };
 use crate::{
-    proxy::{answer::Answer, refusal::Refusal, rewrite::rewrite, turn::Lens},
+    proxy::{
+        answer::Answer,
+        decide::Deed,
+        record::Record,
+        refusal::Refusal,
+        rewrite::rewrite,
+        turn::{Lens, deed},
+    },
     toolbox::{self, Edit, SEARCHING, Search, exposed, settled},
 };
 
@@ -168,14 +178,32 @@ impl<'a> Unboxed<'a> {
         call: &Call<'_>,
         version: Version,
     ) -> Result<Response<Answer>, Refusal> {
-        let uri = call.target.as_deref().unwrap_or_default();
-        let (part, own, asked) = self.resource(uri, |owners| owners.whose(uri)).await?.map_err(|why| {
-            // spec: AG-34: "Unknown resource: -32602, never an empty contents"
-            unknown(why, call)
-        })?;
+        let (part, own, asked) = self.resource_named(call, INVALID_PARAMS).await?;
         let members = vec![("uri", quoted(&own))];
         let inner = Inner { method: Method::ResourcesRead, version, call, members, without: &[] };
         self.pass(headers, part, lens(part, Owners::default(), asked), &inner).await
+    }
+
+    /// `resources/subscribe` of a session: decided at the server whose resource it is.
+    pub(in crate::proxy) async fn subscribed(&self, call: &Call<'_>) -> Result<Record, Refusal> {
+        let (part, own, _) = self.resource_named(call, RESOURCE_NOT_FOUND).await?;
+        let deed = Deed { target: Target::Resource(&own), ..deed(call, Method::ResourcesSubscribe) };
+        let (permit, record) = self.visit.turn(part.server).decide(&deed).await?;
+        drop(permit);
+        Ok(record)
+    }
+
+    /// The resource that `call` is about: its server, its own URI there, and how it was asked for. If there is none, that is
+    /// an error with this code.
+    // spec: AG-34: "Unknown resource: -32602 (modern) or -32002 (legacy), never an empty contents"
+    async fn resource_named(&self, call: &Call<'_>, code: i64) -> Result<(Part<'a>, String, Asked), Refusal> {
+        let uri = call.target.as_deref().unwrap_or_default();
+        self.resource(uri, |owners| owners.whose(uri)).await?.map_err(|why| {
+            let mut error = ProtocolError::new(code, 200, why).with_id(call.id);
+            // By this it is known for what it is where it is told to a session.
+            error.data = Some(Box::new(json!({ "uri": uri })));
+            error.into()
+        })
     }
 
     /// Whose a resource is, by what is written or by the lists of all; or why nobody's.

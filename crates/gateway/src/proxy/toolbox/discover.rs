@@ -149,8 +149,9 @@ impl Abilities {
                 }
             }
         }
-        for name in ["completions", "logging"] {
-            if theirs[name].is_object() {
+        let completes = !share.prompts.is_empty() || !share.resources.is_empty();
+        for (name, taken) in [("completions", completes), ("logging", true)] {
+            if taken && theirs[name].is_object() {
                 self.0.entry(name).or_insert_with(|| json!({}));
             }
         }

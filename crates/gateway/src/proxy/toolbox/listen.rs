@@ -31,12 +31,14 @@ use super::{
 use crate::{
     proxy::{
         answer::{self, Answer},
+        ear::{Ear, URIS},
         record::Record,
         refusal::Refusal,
         relay::{Relay, Source},
         speech::{Modern, Speech, Words},
         stay::Stay,
     },
+    toolbox::Search,
     upstream::AnswerBody,
 };
 
@@ -52,8 +54,6 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 const LONGEST: Duration = Duration::from_hours(24);
 /// Events between the servers and their listener.
 const QUEUE: usize = 64;
-/// URIs, and tasks, that one listener may subscribe to.
-const URIS: usize = 1_000;
 /// Our id of the stream until its listener gets it.
 const SENT: &str = "1";
 
@@ -121,14 +121,18 @@ impl Unboxed<'_> {
             failure: String::new(),
         };
         let (caller, parts) = (visit.caller, visit.parts);
-        let stay = Stay::new(caller, parts.ended.clone(), &*parts.clock, LONGEST, Duration::ZERO);
+        let stay = Stay::listening(caller, parts.ended.clone(), &*parts.clock, LONGEST);
         let (source, speech) = (Source::Upstream(AnswerBody::told(said)), Speech::new(Words::Modern(speech), None));
         Ok(answer::events(Relay::new(source, speech, stay, record, parts.settings.streams)))
     }
 
     async fn wants(&self, call: &Call<'_>) -> Result<Wants, Refusal> {
+        let visit = self.visit;
         let wanted = call.params.and_then(|params| scan::member(params, "notifications")).unwrap_or("{}");
-        let lists = LISTS.iter().filter(|(name, ..)| scan::member(wanted, name) == Some("true"));
+        // Three tools that search stay what they are.
+        let fixed = self.toolbox.search == Search::On;
+        let lists = LISTS.iter().filter(|(_, kind, _)| *kind != Kind::Tools || !fixed);
+        let lists = lists.filter(|(name, ..)| scan::member(wanted, name) == Some("true"));
         let mut agreed = Object::new();
         lists.clone().for_each(|(name, ..)| agreed.set(name, "true"));
         let lists = lists.map(|(_, kind, method)| (*kind, *method)).collect();
@@ -139,6 +143,11 @@ impl Unboxed<'_> {
             let Some(uri) = scan::string(raw) else { continue };
             // What is nobody's cannot be agreed to.
             let Ok((part, own, asked)) = self.resource(&uri, |owners| owners.whose(&uri)).await? else { continue };
+            // Told here, so that what is agreed to is what will be heard; the server's own stream is judged once more.
+            let turn = visit.turn(part.server);
+            if !turn.may_hear(&Ear::of(&turn), call, &own).await {
+                continue;
+            }
             uris.entry(part.server.name.clone()).or_default().push((own, asked));
             kept.push(raw);
         }

@@ -54,6 +54,11 @@ impl<'a> Unboxed<'a> {
         Self { visit, toolbox, meta: "{}".to_owned() }
     }
 
+    /// For requests of a session, whose `params` have the `_meta` that goes with each.
+    pub(super) fn asking(visit: Visit<'a>, toolbox: &'a Toolbox, params: &str) -> Self {
+        Self { meta: scan::member(params, "_meta").unwrap_or("{}").to_owned(), ..Self::new(visit, toolbox) }
+    }
+
     /// Serves one modern message, with the headers that came with it.
     pub(super) async fn modern(
         mut self,

@@ -85,6 +85,8 @@ impl Staying {
             endpoint: &self.endpoint,
             place,
             conversation: self.conversation.as_ref(),
+            asker: None,
+            did: None,
             accepts: Accepts { json: true, events: true },
             inbound: Inbound::of(&self.headers),
             local: &self.local,

@@ -9,6 +9,8 @@ pub enum Reason {
     Unsolicited,
     /// The client did not declare what the server asked it for, or the administrator does not allow it.
     Undeclared,
+    /// The server asked in a way that no client is asked.
+    Blocked,
     /// A log message that could be anybody's.
     UnattributedLog,
     /// A call waited for its person for too long.
@@ -23,9 +25,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Unsolicited,
         Self::Undeclared,
+        Self::Blocked,
         Self::UnattributedLog,
         Self::Expired,
         Self::Unknown,
@@ -38,6 +41,7 @@ impl Reason {
         match self {
             Self::Unsolicited => "unsolicited_request",
             Self::Undeclared => "undeclared_capability",
+            Self::Blocked => "blocked_question",
             Self::UnattributedLog => "unattributed_log",
             Self::Expired => "interaction_expired",
             Self::Unknown => "interaction_unknown",

@@ -1,21 +1,22 @@
 //! `subscriptions/listen` before a legacy server: what its sessions say to nobody in particular, for those who asked.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use ::http::{HeaderValue, Response, StatusCode, header};
+use futures_util::future::join_all;
 use portcullis_mcp::{
     message::{Call, ProtocolError},
-    object::quoted,
     scan,
 };
 use tokio::sync::mpsc;
 
 use super::{
-    Legacy, Opener, front,
-    hub::{Seat, Wants},
-    pool::{Lease, Use},
-    run::Wanted,
+    Legacy, Opener,
+    ears::{Interest, Seat, Wants},
+    front,
+    pool::{Key, Lease, Use},
     session::Session,
+    wanted::Wanted,
     wire::{Caller, Fault},
 };
 use crate::upstream::{AnswerBody, UpstreamError};
@@ -42,9 +43,10 @@ impl Legacy {
             ));
             return Ok(front::whole(StatusCode::BAD_REQUEST, front::refusal(id, &error)));
         };
+        let key = opener.key(&caller, wanted);
         for attempt in 0.. {
             let lease = self.session(opener, &caller, wanted, Use::Plain).await?;
-            let honoured = match self.honoured(&lease, &caller, &asked).await {
+            let (honoured, interest) = match self.honoured(&lease, &caller, &asked).await {
                 Err(Fault::Gone) if attempt == 0 => {
                     lease.lose();
                     continue;
@@ -53,11 +55,12 @@ impl Legacy {
             };
             let (out, pieces) = mpsc::channel(WAITING);
             let closed = out.clone();
-            let Some(seat) = lease.hub.join(id, honoured.clone(), out) else {
-                self.release(&lease, &caller, &honoured).await;
+            let Some(seat) = lease.hub.join(id, honoured, out) else {
+                drop(interest);
+                drop(lease.subscribe(&caller, &self.ids).await);
                 return Err(UpstreamError::Busy);
             };
-            tokio::spawn(self.clone().stay(lease, caller, honoured, seat, closed.downgrade()));
+            tokio::spawn(self.clone().stay(key, lease, caller, (seat, interest), closed.downgrade()));
             let mut response = Response::new(AnswerBody::told(pieces));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             return Ok(response);
@@ -67,71 +70,59 @@ impl Legacy {
 
     /// What of it the server can tell; resources are subscribed to.
     // spec: BR-42: "acknowledge the subset the upstream's capabilities allow"
-    async fn honoured(&self, lease: &Lease<Session>, caller: &Caller, asked: &Wants) -> Result<Wants, Fault> {
+    async fn honoured(
+        &self,
+        lease: &Lease<Session>,
+        caller: &Caller,
+        asked: &Wants,
+    ) -> Result<(Wants, Interest), Fault> {
         if !lease.listens(caller).await? {
-            return Ok(Wants::default());
+            return Ok((Wants::default(), lease.hub.want(HashSet::new())));
         }
         let offers = lease.offers;
-        let mut honoured = Wants {
+        let uris = if offers.subscriptions { asked.uris.clone() } else { HashSet::new() };
+        let mut interest = lease.hub.want(uris);
+        lease.subscribe(caller, &self.ids).await?;
+        interest.keep(&lease.subscribed().await);
+        let honoured = Wants {
             tools: asked.tools && offers.tools_changes,
             prompts: asked.prompts && offers.prompts_changes,
             resources: asked.resources && offers.resources_changes,
-            ..Wants::default()
+            uris: interest.uris.clone(),
         };
-        if !offers.subscriptions {
-            return Ok(honoured);
-        }
-        let _order = lease.subscribing.lock().await;
-        for uri in &asked.uris {
-            let first = lease.hub.want(uri);
-            let subscribed = if first {
-                lease.question(caller, self.next_id(), "resources/subscribe", &of_uri(uri)).await.map(drop)
-            } else {
-                Ok(())
-            };
-            match subscribed {
-                Ok(()) => {
-                    honoured.uris.insert(uri.clone());
-                }
-                Err(Fault::Gone) => return Err(Fault::Gone),
-                Err(Fault::Upstream(_)) => {
-                    lease.hub.unwant(uri);
-                }
-            }
-        }
-        Ok(honoured)
+        Ok((honoured, interest))
     }
 
     /// Keeps the place of one who listens until they have heard enough, or there is no more to hear.
     async fn stay(
         self: Arc<Self>,
+        key: Key,
         lease: Lease<Session>,
         caller: Caller,
-        honoured: Wants,
-        seat: Seat,
+        (seat, interest): (Seat, Interest),
         out: mpsc::WeakSender<bytes::Bytes>,
     ) {
-        // The hub has the only other end: it lets go of it when it has nothing more to say.
+        // The ears have the only other end: they let go of it when they have nothing more to say.
         if let Some(out) = out.upgrade() {
-            let closed = async { out.closed().await };
+            let everywhere = async {
+                self.subscribe_all(&key, &caller).await;
+                std::future::pending::<()>().await;
+            };
             tokio::select! {
-                () = closed => {}
-                () = lease.hub.over(&seat) => {}
+                () = out.closed() => {}
+                () = seat.over() => {}
+                () = everywhere => {}
             }
         }
-        drop(seat);
-        self.release(&lease, &caller, &honoured).await;
+        drop((seat, interest));
+        self.subscribe_all(&key, &caller).await;
+        drop(lease);
     }
 
-    /// Gives up what was subscribed to.
-    // spec: BR-42: "resources/unsubscribe at the end"
-    async fn release(&self, lease: &Lease<Session>, caller: &Caller, honoured: &Wants) {
-        let _order = lease.subscribing.lock().await;
-        for uri in &honoured.uris {
-            if lease.hub.unwant(uri) && !lease.wire.is_over() {
-                drop(lease.question(caller, self.next_id(), "resources/unsubscribe", &of_uri(uri)).await);
-            }
-        }
+    /// Has all sessions that are heard together tell of what is wanted by now.
+    async fn subscribe_all(&self, key: &Key, caller: &Caller) {
+        let near = self.pool.near(key);
+        join_all(near.iter().map(|session| session.subscribe(caller, &self.ids))).await;
     }
 }
 
@@ -139,7 +130,7 @@ impl Legacy {
 fn asked_for(filter: &str) -> Option<Wants> {
     let says = |name| scan::member(filter, name) == Some("true");
     let uris = scan::member(filter, "resourceSubscriptions").unwrap_or("[]");
-    let uris: Option<std::collections::HashSet<Box<str>>> =
+    let uris: Option<HashSet<Box<str>>> =
         scan::elements(uris).take(RESOURCES + 1).map(|uri| scan::string(uri).map(Box::from)).collect();
     let uris = uris.filter(|uris| uris.len() <= RESOURCES)?;
     (scan::kind(filter) == scan::Kind::Object).then(|| Wants {
@@ -148,8 +139,4 @@ fn asked_for(filter: &str) -> Option<Wants> {
         resources: says("resourcesListChanged"),
         uris,
     })
-}
-
-fn of_uri(uri: &str) -> String {
-    format!(r#"{{"uri":{}}}"#, quoted(uri))
 }

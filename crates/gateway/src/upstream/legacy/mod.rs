@@ -1,37 +1,51 @@
 //! A server of the revisions with sessions, seen as one of 2026-07-28.
 //!
 //! A request finds a session of its person ([`pool`]), goes into it in the server's own words, and its answer comes back in
-//! today's ([`run`]). What the server asks in between becomes an unfinished answer, and the call waits ([`parked`]); it is
-//! never made twice. What the server says to nobody in particular goes to all who listen ([`hub`], [`listen`]).
+//! today's ([`run`], [`outcome`]). What the server asks in between ([`pending`]) becomes an unfinished answer, and the call
+//! waits ([`waiting`], [`parked`]); it is never made twice. What the server says to nobody in particular goes to all who listen ([`hub`], [`ears`], [`listen`]).
 
 mod cable;
 mod counts;
+mod ears;
 pub(in crate::upstream) mod front;
 mod http;
 mod hub;
 mod listen;
+mod opening;
+mod outcome;
 mod parked;
+mod pending;
 pub(in crate::upstream) mod pool;
 mod run;
 mod session;
 mod tasks;
+mod waiting;
+mod wanted;
 pub(in crate::upstream) mod wire;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use ::http::{Request, Response};
 use bytes::Bytes;
 use portcullis_base::ServerName;
 use portcullis_mcp::{Message, Method, message};
+use tokio::time::timeout;
 
 pub use self::counts::{Counts, Reason};
-pub(super) use self::hub::farewell;
+pub(super) use self::ears::farewell;
 use self::{
+    ears::Ears,
     front::Front,
-    parked::{Parked, Return},
+    opening::Opening,
+    parked::{Parked, Return, expired},
     pool::{Key, Lease, Pool, Use},
-    run::{Run, Wanted},
-    session::{Opening, Session},
+    run::Run,
+    session::Session,
+    wanted::Wanted,
     wire::{Caller, Ids},
 };
 use super::{
@@ -39,6 +53,9 @@ use super::{
     line::{Lines, Sharing},
 };
 use crate::config::Allow;
+
+/// How long a call waits until the server was asked to tell of what others want to hear.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Where sessions come from.
 #[derive(Clone)]
@@ -49,6 +66,17 @@ pub(super) enum Opener {
     Lines(Arc<dyn Lines>),
 }
 
+impl Opener {
+    /// Which sessions a request can be put in.
+    fn key(&self, caller: &Caller, wanted: &Wanted) -> Key {
+        let sharing = match self {
+            Self::Http(_) => Sharing::Person,
+            Self::Lines(lines) => lines.sharing(),
+        };
+        Key::new(caller, sharing, &wanted.abilities)
+    }
+}
+
 /// What is kept between the requests to one legacy server.
 pub(super) struct Legacy {
     name: ServerName,
@@ -56,6 +84,8 @@ pub(super) struct Legacy {
     allow: Allow,
     pool: Arc<Pool<Session>>,
     parked: Arc<Parked>,
+    /// Those who listen over lines, for each who has sessions of their own.
+    ears: Mutex<HashMap<Key, Weak<Ears>>>,
     counts: Arc<Counts>,
     ids: Ids,
 }
@@ -68,6 +98,7 @@ impl Legacy {
             allow,
             pool: Pool::new(limits.bridging),
             parked: Parked::new(limits.bridging.parked),
+            ears: Mutex::default(),
             counts: Arc::default(),
             ids: Ids::default(),
         })
@@ -127,7 +158,7 @@ impl Legacy {
                     self.parked.go_on(&handle, Box::new(Return { caller, wanted, answers, front }))
                 {
                     self.counts.add(Reason::Unknown);
-                    returning.front.refuse(&run::expired(&self.name)).await;
+                    returning.front.refuse(&expired(&self.name)).await;
                 }
             }
             (_, None) => {
@@ -145,15 +176,31 @@ impl Legacy {
         wanted: &Wanted,
         purpose: Use,
     ) -> Result<Lease<Session>, UpstreamError> {
-        let sharing = match opener {
-            Opener::Http(_) => Sharing::Person,
-            Opener::Lines(lines) => lines.sharing(),
+        let key = opener.key(caller, wanted);
+        let ears = match opener {
+            // What a server over HTTP says unasked it says on a stream that is opened for those who listen.
+            Opener::Http(_) => Ears::new(self.counts.clone()),
+            Opener::Lines(_) => self.ears(key.whosoever()),
         };
-        let key = Key::new(caller, sharing, &wanted.abilities);
         // Where nothing can be asked for, no call has to wait for another.
-        let purpose = if run::can_be_asked(&wanted.abilities) { purpose } else { Use::Plain };
-        let opening = Opening { opener, caller, abilities: &wanted.abilities, ids: &self.ids, counts: &self.counts };
-        self.pool.take(&key, purpose, &opening).await
+        let purpose = if wanted.can_be_asked() { purpose } else { Use::Plain };
+        let abilities = &wanted.abilities;
+        let opening = Opening { opener, caller, abilities, ids: &self.ids, counts: &self.counts, ears };
+        let lease = self.pool.take(&key, purpose, &opening).await?;
+        // What the call changes may be what somebody wants to hear of. If it cannot be said, the call will find out why.
+        drop(timeout(SETTLE, lease.subscribe(caller, &self.ids)).await);
+        Ok(lease)
+    }
+
+    /// Those who listen in the sessions of `whose`.
+    fn ears(&self, whose: Key) -> Arc<Ears> {
+        let mut all = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, ears| ears.strong_count() > 0);
+        all.get(&whose).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let ears = Ears::new(self.counts.clone());
+            all.insert(whose, Arc::downgrade(&ears));
+            ears
+        })
     }
 }
 

@@ -8,10 +8,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portcullis_base::{PersonId, token};
+use portcullis_base::{PersonId, ServerName, token};
+use portcullis_mcp::message::{INVALID_PARAMS, ProtocolError};
 use tokio::sync::oneshot;
 
-use super::{front::Front, run::Wanted, wire::Caller};
+use super::{front::Front, wanted::Wanted, wire::Caller};
 use crate::system::SystemRng;
 
 /// Calls that may wait at one server at one time, for all together.
@@ -92,4 +93,15 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.parked.lock().remove(&self.handle);
     }
+}
+
+/// The answer to one who comes back for a call that does not wait, or no longer.
+// spec: BR-48: "-32602 telling that the interaction expired"
+// spec: BR-49: "answer with BR-48's error if it is gone"
+pub(super) fn expired(name: &ServerName) -> ProtocolError {
+    let text = format!(
+        "This interaction with {name} is not here: it has expired, was already continued or given up, began on another node, \
+         or the gateway was restarted since. Make the call again without requestState."
+    );
+    ProtocolError::new(INVALID_PARAMS, 400, text)
 }

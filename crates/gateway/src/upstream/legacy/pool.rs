@@ -49,6 +49,11 @@ impl Key {
             conversation,
         }
     }
+
+    /// The same for clients of whatever abilities.
+    pub(in crate::upstream) fn whosoever(&self) -> Self {
+        Self { abilities: Abilities::default(), ..self.clone() }
+    }
 }
 
 /// What is kept in a pool.
@@ -84,6 +89,7 @@ pub(in crate::upstream) struct Pool<S: Kept> {
 
 /// The sessions of one kind.
 struct Slot<S: Kept> {
+    /// The one in which the last call was made comes first: what is asked after a call is asked of whoever knows of it.
     sessions: Mutex<Vec<Arc<Pooled<S>>>>,
     /// Held while one is being opened.
     door: Door<()>,
@@ -106,6 +112,17 @@ pub(in crate::upstream) struct Lease<S: Kept> {
     slot: Arc<Slot<S>>,
     pooled: Arc<Pooled<S>>,
     turn: Option<S::Turn>,
+}
+
+/// A session that is open, without keeping it so.
+pub(in crate::upstream) struct Open<S: Kept>(Arc<Pooled<S>>);
+
+impl<S: Kept> std::ops::Deref for Open<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0.session
+    }
 }
 
 /// What a session is wanted for.
@@ -179,7 +196,7 @@ impl<S: Kept> Pool<S> {
             let session = opening.open().await?;
             let pooled = Arc::new(Pooled { session, used: Mutex::new(Used { by: 0, last: Instant::now() }) });
             let lease = slot.lease(&pooled, purpose).ok_or(UpstreamError::Busy)?;
-            lock(&slot.sessions).push(pooled);
+            lock(&slot.sessions).insert(0, pooled);
             // The sweeper may have taken an empty slot away meanwhile.
             lock(&self.slots).insert(key.clone(), slot.clone());
             self.sweep();
@@ -201,6 +218,14 @@ impl<S: Kept> Pool<S> {
     /// Sessions of one person, whatever their clients can do.
     fn of_person(&self, key: &Key) -> Vec<Arc<Slot<S>>> {
         lock(&self.slots).iter().filter(|(other, _)| other.person == key.person).map(|(_, slot)| slot.clone()).collect()
+    }
+
+    /// The sessions of those whose `key` is, whatever their clients can do.
+    pub(in crate::upstream) fn near(&self, key: &Key) -> Vec<Open<S>> {
+        let whose = key.whosoever();
+        let slots = lock(&self.slots);
+        let theirs = slots.iter().filter(|(other, _)| other.whosoever() == whose);
+        theirs.flat_map(|(_, slot)| lock(&slot.sessions).clone()).map(Open).collect()
     }
 
     fn has_room(&self, key: &Key) -> bool {
@@ -276,12 +301,14 @@ impl<S: Kept> Pool<S> {
 impl<S: Kept> Slot<S> {
     /// The use of one that is there.
     fn free(self: &Arc<Self>, purpose: Use) -> Option<Lease<S>> {
-        let sessions = {
-            let mut sessions = lock(&self.sessions);
-            sessions.retain(|pooled| !pooled.session.is_over());
-            sessions.clone()
-        };
-        sessions.iter().find_map(|pooled| self.lease(pooled, purpose))
+        let mut sessions = lock(&self.sessions);
+        sessions.retain(|pooled| !pooled.session.is_over());
+        let (at, lease) =
+            sessions.iter().enumerate().find_map(|(at, pooled)| Some((at, self.lease(pooled, purpose)?)))?;
+        if purpose == Use::Interactive {
+            sessions[..=at].rotate_right(1);
+        }
+        Some(lease)
     }
 
     fn lease(self: &Arc<Self>, pooled: &Arc<Pooled<S>>, purpose: Use) -> Option<Lease<S>> {

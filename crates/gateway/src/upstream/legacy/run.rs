@@ -1,101 +1,35 @@
-//! One call of a legacy server, from the modern request to the modern answer, with the times in between at which it waits
-//! for its person.
+//! One call of a legacy server, from the modern request to the modern answer: begun, followed, given up. What comes of the
+//! answer is in [`outcome`](super::outcome), and how it waits for its person in [`waiting`](super::waiting).
 
 use std::{sync::Arc, time::Duration};
 
 use ::http::StatusCode;
-use portcullis_base::ServerName;
 use portcullis_mcp::{
     Message, Method,
-    dialect::{Abilities, Asked, Failure, Input, Level, Task, TaskSupport, as_task, signed, without_files},
-    message::{self, Call, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, Outcome, ProtocolError},
-    object::{Object, quoted},
+    dialect::{Level, TaskSupport, as_task},
+    message,
+    object::quoted,
     scan,
 };
-use serde_json::json;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     Legacy, Opener,
-    counts::Reason,
     front::Front,
-    parked::Return,
+    pending::Pending,
     pool::{Lease, Use},
     session::Session,
-    wire::{Asking, Caller, Came, Events, Fault, Kind, Repeats},
+    wanted::Wanted,
+    wire::{Asking, Caller, Came, Events, Fault, Kind},
 };
-use crate::{config::Allow, upstream::UpstreamError};
+use crate::upstream::UpstreamError;
 
 /// When a call that takes its time is answered by events, so that its client sees signs of life.
 const EARLY: Duration = Duration::from_secs(3);
 /// How long it is looked for further questions of the server when one has come.
 const GATHER: Duration = Duration::from_millis(20);
-/// Questions of one call that wait at one time.
-const QUESTIONS: usize = 16;
 /// How long telling the server that a call is given up may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The waits before a call is made again whose person was sent to a page, while the server does not say that they are
-/// done.
-const PAGES: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(10), Duration::from_secs(20)];
-
-/// What a modern request wants.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub method: Method,
-    pub params: Option<Box<str>>,
-    /// What the method names.
-    pub target: Option<Box<str>>,
-    /// What the client can be asked for, of what the administrator allows.
-    pub abilities: Abilities,
-    /// From which level on it reads log messages.
-    pub level: Option<Level>,
-    /// Its raw progress token.
-    pub progress: Option<Box<str>>,
-    /// Whether it comes back from a page that its person agreed to open.
-    pub opened: bool,
-}
-
-impl Wanted {
-    /// `None` for a method that no revision knows.
-    pub(super) fn of(call: &Call<'_>, allow: Allow) -> Option<Self> {
-        let mut abilities = call.meta.client_capabilities.map(Abilities::read).unwrap_or_default();
-        // spec: BR-76: "Offer roots, sampling and logging only where the administrator enabled them per upstream"
-        abilities.sampling = abilities.sampling.filter(|_| allow.sampling);
-        abilities.roots &= allow.roots;
-        abilities.tasks = false;
-        let agreed = |raw: &str| scan::member(raw, "action").and_then(scan::string).as_deref() == Some("accept");
-        Some(Self {
-            method: call.known?,
-            params: call.params.map(Box::from),
-            target: call.target.as_deref().map(Box::from),
-            abilities,
-            level: call.meta.log_level.and_then(Level::of_raw).filter(|_| allow.logging),
-            progress: call.meta.progress_token.map(Box::from),
-            opened: call.input_responses.is_some_and(|raw| scan::members(raw).any(|(_, answer)| agreed(answer))),
-        })
-    }
-
-    /// Whether the server may turn to the client for it.
-    // spec: BR-44, BR-64
-    pub(super) fn is_interactive(&self) -> bool {
-        matches!(self.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
-    }
-
-    fn may_repeat(&self) -> Repeats {
-        if self.method == Method::ToolsCall { Repeats::Never } else { Repeats::Freely }
-    }
-}
-
-/// A request of the server that waits for its answer.
-struct Question {
-    key: String,
-    input: Input,
-    raw: Box<str>,
-}
 
 /// A call under way.
 pub(super) struct Run {
@@ -108,14 +42,12 @@ pub(super) struct Run {
     pub(super) events: Events,
     /// The task that it runs as.
     pub(super) task: Option<Box<str>>,
-    questions: Vec<Question>,
-    asked: u32,
-    /// What the server asked for and the client cannot give.
-    lacking: Option<Input>,
+    /// What the server wants to know.
+    pub(super) pending: Pending,
     /// The answer, if it came while nobody waited for it.
-    ready: Option<Box<str>>,
+    pub(super) ready: Option<Box<str>>,
     /// How often it was made again for the sake of a page.
-    pages: usize,
+    pub(super) pages: usize,
 }
 
 /// Where following a call led.
@@ -141,26 +73,15 @@ impl Run {
                 Err(error) => return front.fail(error, &name).await,
             };
             if wanted.method == Method::Discover {
-                let result = discovery(&lease, legacy.allow);
+                let result = lease.discovery(legacy.allow);
                 let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, front.id());
                 return front.finish(StatusCode::OK, message).await;
             }
             match Self::ask(&legacy, &lease, &caller, &wanted, &mut front).await {
                 Ok(Some((id, events))) => {
-                    let run = Self {
-                        legacy,
-                        lease,
-                        caller,
-                        wanted,
-                        id,
-                        events,
-                        task: None,
-                        questions: Vec::new(),
-                        asked: 0,
-                        lacking: None,
-                        ready: None,
-                        pages: 0,
-                    };
+                    let pending = Pending::new(name, legacy.allow, lease.up);
+                    let run =
+                        Self { legacy, lease, caller, wanted, id, events, task: None, pending, ready: None, pages: 0 };
                     return run.run(front).await;
                 }
                 Ok(None) => return,
@@ -172,7 +93,7 @@ impl Run {
     }
 
     /// Says the call to the server; nothing if the client has gone.
-    async fn ask(
+    pub(super) async fn ask(
         legacy: &Legacy,
         lease: &Lease<Session>,
         caller: &Caller,
@@ -241,7 +162,7 @@ impl Run {
                 heard = Instant::now();
                 continue;
             }
-            if !self.questions.is_empty() {
+            if !self.pending.is_empty() {
                 return Followed::Asked;
             }
             // spec: TR-14
@@ -291,7 +212,7 @@ impl Run {
 
     /// Looks whether the server asks for more than one thing.
     async fn gather(&mut self) {
-        if self.questions.is_empty() {
+        if self.pending.is_empty() {
             return;
         }
         let until = Instant::now() + GATHER;
@@ -307,11 +228,11 @@ impl Run {
     }
 
     /// Takes in what comes while nobody listens; `false` if nothing more will.
-    async fn meanwhile(&mut self, came: Option<Came>) -> bool {
+    pub(super) async fn meanwhile(&mut self, came: Option<Came>) -> bool {
         match came {
             Some(Came::Request(raw)) => self.requested(&raw).await,
             Some(Came::Answer(raw)) => self.ready = Some(raw),
-            Some(Came::Notification(raw)) => self.withdrawn(&raw),
+            Some(Came::Notification(raw)) => self.pending.withdrawn(&raw),
             Some(Came::Alive) => {}
             Some(Came::Lost(_)) | None => return false,
         }
@@ -321,27 +242,15 @@ impl Run {
     /// Takes in a request of the server.
     async fn requested(&mut self, raw: &str) {
         let Ok(Message::Request(call)) = message::message(raw) else { return };
-        let Some(id) = call.id else { return };
-        if !self.wanted.is_interactive() || self.questions.len() >= QUESTIONS {
+        if !self.wanted.is_interactive() {
             self.lease.refuse(&self.caller, raw).await;
-            return;
+        } else if let Some(answer) = self.pending.take(&call, &self.wanted.abilities, &self.legacy.counts) {
+            self.tell(answer).await;
         }
-        let input = call.known.and_then(Input::of);
-        let answer = match self.lease.up.asked(&call, &self.wanted.abilities) {
-            Asked::Entry(input, _) => {
-                self.asked += 1;
-                let key = format!("{}-{}", word(input), self.asked);
-                self.questions.push(Question { key, input, raw: raw.into() });
-                return;
-            }
-            Asked::Answer(result) => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.to_json()),
-            Asked::Refused(error) => String::from_utf8(error.with_id(Some(id)).to_json()).unwrap_or_default(),
-        };
-        // spec: BR-50: "if the legacy upstream asks anyway, answer it"
-        if let Some(input) = input {
-            self.legacy.counts.add(Reason::Undeclared);
-            self.lacking = Some(input);
-        }
+    }
+
+    /// Answers a request of the server. One that does not take the answer will be heard of by its own silence.
+    pub(super) async fn tell(&self, answer: String) {
         drop(self.lease.wire.tell(&self.caller, answer).await);
     }
 
@@ -370,232 +279,11 @@ impl Run {
                 Some(message.into_owned())
             }
             Method::Cancelled => {
-                self.withdrawn(raw);
+                self.pending.withdrawn(raw);
                 None
             }
             _ => None,
         }
-    }
-
-    /// The server may have taken a question back.
-    fn withdrawn(&mut self, raw: &str) {
-        let Ok(Message::Notification(call)) = message::message(raw) else { return };
-        if call.known != Some(Method::Cancelled) {
-            return;
-        }
-        let id = call.params.and_then(|params| scan::member(params, "requestId"));
-        self.questions.retain(|question| scan::member(&question.raw, "id") != id);
-    }
-
-    /// Hands the answer on; `false` if it was not the last.
-    async fn answered(&mut self, raw: &str, front: &mut Front) -> bool {
-        let Ok(Message::Response(response)) = message::message(raw) else {
-            front.fail(UpstreamError::Unusable("no answer to the request"), &self.legacy.name).await;
-            return true;
-        };
-        let (status, inner) = match response.outcome {
-            Outcome::Result(result) => match Task::created_in_2025(result).filter(|_| self.task.is_none()) {
-                Some(task) => return self.go_through(&task, front).await,
-                // spec: BR-8, BR-55
-                None => (StatusCode::OK, format!(r#""result":{}"#, self.lease.up.result(self.wanted.method, result))),
-            },
-            Outcome::Error { raw: error, .. } => {
-                let params = self.wanted.params.as_deref();
-                match self.lease.up.error(self.wanted.method, params, error, &self.wanted.abilities) {
-                    Failure::Error(text) => self.failed(text),
-                    Failure::Input(entries) => {
-                        if self.again_after_pages(error, front).await {
-                            return false;
-                        }
-                        (StatusCode::OK, format!(r#""result":{}"#, pages(&entries, &self.legacy.name)))
-                    }
-                }
-            }
-        };
-        front.finish(status, format!(r#"{{"jsonrpc":"2.0","id":{},{inner}}}"#, front.id())).await;
-        true
-    }
-
-    /// An error of the server, brought up.
-    fn failed(&self, text: String) -> (StatusCode, String) {
-        // spec: BR-50: "if the call cannot succeed, -32021"
-        // spec: BR-111
-        if let Some(input) = self.lacking {
-            let said = scan::member(&text, "message").and_then(scan::string).unwrap_or_default();
-            let said = portcullis_base::printable(&said, 200);
-            let wanted = match input {
-                Input::Elicitation => json!({ "elicitation": {} }),
-                Input::Sampling => json!({ "sampling": {} }),
-                Input::Roots => json!({ "roots": {} }),
-            };
-            let message = format!("The server needs {} of the client for this: {said}", word(input));
-            let error =
-                json!({ "code": MISSING_CAPABILITY, "message": message, "data": { "requiredCapabilities": wanted } });
-            return (StatusCode::BAD_REQUEST, format!(r#""error":{error}"#));
-        }
-        let status = match scan::member(&text, "code").and_then(|code| code.parse().ok()) {
-            Some(METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
-            Some(MISSING_CAPABILITY) => StatusCode::BAD_REQUEST,
-            _ => StatusCode::OK,
-        };
-        (status, format!(r#""error":{text}"#))
-    }
-
-    /// Makes a call again whose person has opened the pages that it needs, when they are done there or after a while.
-    // spec: BR-52: "The retry re-sends the original call"
-    // spec: BR-53: "consume notifications/elicitation/complete (use it to wake ...)"
-    async fn again_after_pages(&mut self, error: &str, front: &mut Front) -> bool {
-        let listed =
-            scan::member(error, "data").and_then(|data| scan::member(data, "elicitations")).unwrap_or_default();
-        for page in scan::elements(listed) {
-            if let Some(id) = scan::member(page, "elicitationId").and_then(scan::string) {
-                self.lease.hub.sent_to(&id);
-            }
-        }
-        if !self.wanted.opened || self.pages >= PAGES.len() {
-            self.lease.hub.forget_pages();
-            return false;
-        }
-        let mut waiting = self.lease.hub.pages();
-        let done = async {
-            // A server that names none of its pages says nothing when somebody is done with one.
-            if waiting.borrow().is_empty() || waiting.wait_for(std::collections::HashSet::is_empty).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = front.gone() => return false,
-            () = done => {}
-            () = sleep(PAGES[self.pages]) => {}
-        }
-        self.pages += 1;
-        match Self::ask(&self.legacy, &self.lease, &self.caller, &self.wanted, front).await {
-            Ok(Some((id, events))) => {
-                (self.id, self.events) = (id, events);
-                true
-            }
-            Ok(None) | Err(_) => false,
-        }
-    }
-
-    /// Lets the call wait for its client to come back with what the server wants to know; nothing if it ended meanwhile.
-    // spec: BR-44: "park the open upstream call, return inputRequests with one generated key per pending request"
-    async fn wait(&mut self, mut front: Front) -> Option<Front> {
-        let person = self.caller.person.clone();
-        loop {
-            let entries = self.entries().await;
-            if entries.is_empty() {
-                return Some(front);
-            }
-            let Some((ticket, mut back)) = self.legacy.parked.park(person.as_ref()) else {
-                self.legacy.counts.add(Reason::TooManyParked);
-                self.give_up("too many calls wait for their people").await;
-                let text = format!(
-                    "Too many of your calls at {} wait for input. Answer or drop some first.",
-                    self.legacy.name
-                );
-                front.refuse(&ProtocolError::internal(200, text)).await;
-                return None;
-            };
-            let result = format!(
-                r#"{{"resultType":"input_required","inputRequests":{{{}}},"requestState":{}}}"#,
-                entries.join(","),
-                quoted(&ticket.handle)
-            );
-            front.finish(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, front.id())).await;
-            let until = Instant::now() + self.legacy.limits.bridging.park;
-            let returned = self.parked(&mut back, until).await?;
-            front = match self.take(returned).await {
-                Ok(front) => front,
-                // spec: BR-47: "malformed answers are -32602"; the state that brought them is used up, so nobody can come
-                // back with better ones.
-                Err((mut front, malformed)) => {
-                    front.refuse(&malformed).await;
-                    self.give_up("its answers were malformed").await;
-                    return None;
-                }
-            };
-            if self.ready.is_some() || self.questions.is_empty() {
-                return Some(front);
-            }
-        }
-    }
-
-    /// Waits for the client; nothing if the call is over.
-    async fn parked(&mut self, back: &mut oneshot::Receiver<Return>, until: Instant) -> Option<Return> {
-        loop {
-            tokio::select! {
-                biased;
-                returned = &mut *back => return returned.ok(),
-                came = self.events.recv(), if self.ready.is_none() => {
-                    // spec: BR-57: "if it dies with calls parked, fail them as BR-48"
-                    if !self.meanwhile(came).await {
-                        return None;
-                    }
-                }
-                // spec: BR-48: "A parked call expires (default 10 min): cancel it upstream"
-                () = sleep_until(until) => {
-                    self.legacy.counts.add(Reason::Expired);
-                    self.give_up("nobody answered").await;
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// The entries for `inputRequests`. What this client cannot be asked for is answered at once.
-    async fn entries(&mut self) -> Vec<String> {
-        let mut entries = Vec::new();
-        for question in std::mem::take(&mut self.questions) {
-            let Ok(Message::Request(call)) = message::message(&question.raw) else { continue };
-            // spec: BR-50: "Send no entry for a capability the client did not declare on this very request"
-            match self.lease.up.asked(&call, &self.wanted.abilities) {
-                Asked::Entry(_, entry) => {
-                    let entry = signed(&entry, self.legacy.name.as_str());
-                    entries.push(format!("{}:{entry}", quoted(&question.key)));
-                    self.questions.push(question);
-                }
-                _ => self.requested(&question.raw).await,
-            }
-        }
-        entries
-    }
-
-    /// Takes what the client came back with to the server.
-    // spec: BR-46: "deliver each inputResponses entry as the JSON-RPC response to the parked server request"
-    async fn take(&mut self, returned: Return) -> Result<Front, (Front, ProtocolError)> {
-        let Return { caller, wanted, answers, mut front } = returned;
-        let mut results = Vec::new();
-        for question in &self.questions {
-            let Some(entry) = answers.as_deref().and_then(|answers| scan::member(answers, &question.key)) else {
-                continue;
-            };
-            match self.lease.up.answer(question.input, entry) {
-                Ok(result) => results.push((question.key.clone(), self.kept_private(question.input, result))),
-                Err(malformed) => return Err((front, malformed.into())),
-            }
-        }
-        self.wanted = Wanted { params: self.wanted.params.take(), ..wanted };
-        self.caller = caller;
-        for (key, result) in results {
-            let Some(at) = self.questions.iter().position(|question| question.key == key) else { continue };
-            let question = self.questions.remove(at);
-            let id = scan::member(&question.raw, "id").unwrap_or("null");
-            let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
-            if let Err(fault) = self.lease.wire.tell(&self.caller, message).await {
-                tracing::warn!(server.name = %self.legacy.name, ?fault, "an answer could not be delivered");
-                self.give_up("an answer could not be delivered").await;
-                front.refuse(&expired(&self.legacy.name)).await;
-                self.events.close();
-                return Ok(front);
-            }
-        }
-        Ok(front)
-    }
-
-    // spec: BR-75: "filter file:// URIs by policy before they reach a remote upstream"
-    fn kept_private(&self, input: Input, result: String) -> String {
-        if input == Input::Roots && !self.legacy.allow.files { without_files(&result).into_owned() } else { result }
     }
 
     /// Tells the server that nobody wants the answer any more.
@@ -612,51 +300,4 @@ async fn cancel(lease: &Lease<Session>, caller: &Caller, id: u64, why: &str) {
     let params = format!(r#"{{"requestId":{id},"reason":{}}}"#, quoted(why));
     let message = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
     drop(timeout(FAREWELL, lease.wire.tell(caller, message)).await);
-}
-
-/// The answer to one who comes back for a call that does not wait, or no longer.
-// spec: BR-48: "-32602 telling that the interaction expired"
-// spec: BR-49
-pub(super) fn expired(name: &ServerName) -> ProtocolError {
-    let text = format!(
-        "This interaction with {name} has expired or was already continued. Make the call again without requestState."
-    );
-    ProtocolError::new(INVALID_PARAMS, 400, text)
-}
-
-fn discovery(lease: &Lease<Session>, allow: Allow) -> String {
-    let result = lease.up.discovery(&lease.initialized);
-    if allow.logging {
-        return result;
-    }
-    let (Some(mut whole), Some(mut offered)) =
-        (Object::read(&result), scan::member(&result, "capabilities").and_then(Object::read))
-    else {
-        return result;
-    };
-    offered.remove("logging");
-    whole.set("capabilities", offered.finish());
-    whole.finish().into_owned()
-}
-
-/// An unfinished result that asks for pages to be opened; the call is made anew after that.
-fn pages(entries: &[String], name: &ServerName) -> String {
-    let entries = entries
-        .iter()
-        .enumerate()
-        .map(|(index, entry)| format!(r#""page-{}":{}"#, index + 1, signed(entry, name.as_str())));
-    format!(r#"{{"resultType":"input_required","inputRequests":{{{}}}}}"#, entries.collect::<Vec<_>>().join(","))
-}
-
-fn word(input: Input) -> &'static str {
-    match input {
-        Input::Elicitation => "elicitation",
-        Input::Sampling => "sampling",
-        Input::Roots => "roots",
-    }
-}
-
-/// Whether a client of these abilities can be asked for anything.
-pub(super) fn can_be_asked(abilities: &Abilities) -> bool {
-    abilities.forms || abilities.pages || abilities.roots || abilities.sampling.is_some()
 }

@@ -1,12 +1,19 @@
 //! One open session with a legacy server: how it was opened, what the server said it can do, what was set in it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use portcullis_mcp::{
-    Era, Message, Version,
-    dialect::{self, Abilities, Level, TaskSupport, Up},
+    Message,
+    dialect::{Level, TaskSupport, Up},
     message::{self, Outcome},
-    object::quoted,
+    object::{Object, quoted},
     scan,
 };
 use tokio::{
@@ -15,17 +22,16 @@ use tokio::{
 };
 
 use super::{
-    Opener,
-    cable::Cable,
-    counts::Counts,
-    http::Http,
     hub::Hub,
-    pool::{Kept, Opens},
+    pool::Kept,
     wire::{Asking, Caller, Came, Fault, Ids, Kind, Repeats, Wire},
 };
-use crate::upstream::{Upstream, UpstreamError, ask::CLIENT_INFO, discover::Pages, line::Lines};
+use crate::{
+    config::Allow,
+    upstream::{UpstreamError, discover::Pages},
+};
 
-/// How long a line may take to answer what opens a session, and a server questions of ours within one.
+/// How long a server may take to answer a question of ours.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which tools run as tasks.
@@ -44,8 +50,10 @@ pub(super) struct Session {
     level: Mutex<Option<Level>>,
     /// Which tools run as tasks, of which list of them.
     support: Mutex<Option<(u64, Support)>>,
-    /// Held while a resource is subscribed to or given up, so that the server hears of it in order.
-    pub subscribing: Mutex<()>,
+    /// The resources that the server was asked to tell of, and whether it agreed.
+    subscribed: Mutex<HashMap<Box<str>, bool>>,
+    /// Which state of what is wanted that comes from.
+    subscribed_for: AtomicU64,
     listening: Mutex<Listening>,
 }
 
@@ -91,28 +99,6 @@ impl Offers {
     }
 }
 
-/// What it takes to open one.
-pub(super) struct Opening<'a> {
-    pub opener: &'a Opener,
-    pub caller: &'a Caller,
-    pub abilities: &'a Abilities,
-    pub ids: &'a Ids,
-    pub counts: &'a Arc<Counts>,
-}
-
-impl Opens for Opening<'_> {
-    type Kept = Session;
-
-    async fn open(&self) -> Result<Session, UpstreamError> {
-        let Opening { opener, caller, abilities, ids, counts } = *self;
-        let hub = Hub::new(counts.clone());
-        match opener {
-            Opener::Http(upstream) => Session::over_http(upstream, caller, abilities, ids.next(), hub).await,
-            Opener::Lines(lines) => Session::over_line(&**lines, caller, abilities, ids.next(), hub).await,
-        }
-    }
-}
-
 impl Kept for Session {
     type Turn = Turn;
 
@@ -137,58 +123,7 @@ impl Kept for Session {
 }
 
 impl Session {
-    async fn over_http(
-        upstream: &Arc<Upstream>,
-        caller: &Caller,
-        abilities: &Abilities,
-        id: u64,
-        hub: Arc<Hub>,
-    ) -> Result<Self, UpstreamError> {
-        let known = upstream.known_versions();
-        let newest = known.iter().flat_map(|known| known.iter()).find(|version| version.era() == Era::Legacy);
-        let request = Http::post(upstream, caller, initialize(id, newest.copied(), abilities)?.into());
-        let response = upstream.send(request, &caller.credential).await?;
-        let said = upstream.said(response, Some(&id.to_string())).await?;
-        if said.status.is_server_error() {
-            return Err(UpstreamError::Failed(said.status.as_u16()));
-        }
-        let (up, initialized) = opened(said.message())?;
-        let http = Http::new(upstream.clone(), up.version(), said.session.clone(), hub.clone(), caller.clone());
-        let session = Self::new(up, initialized, Wire::Http(Arc::new(http)), hub);
-        session.begin(caller).await?;
-        Ok(session)
-    }
-
-    async fn over_line(
-        lines: &dyn Lines,
-        caller: &Caller,
-        abilities: &Abilities,
-        id: u64,
-        hub: Arc<Hub>,
-    ) -> Result<Self, UpstreamError> {
-        let line = timeout(PATIENCE, lines.open(&caller.whose())).await.unwrap_or(Err(UpstreamError::Late))?;
-        let cable = Cable::new(line, hub.clone());
-        let body = initialize(id, None, abilities)?;
-        let asking = Asking { id, body, kind: Kind::Plain, repeatable: Repeats::Never };
-        let mut events = cable.ask(asking).await?;
-        let answer = timeout(PATIENCE, async {
-            loop {
-                match events.recv().await {
-                    Some(Came::Answer(raw)) => return Ok(raw),
-                    Some(Came::Lost(error)) => return Err(error),
-                    Some(_) => {}
-                    None => return Err(UpstreamError::Unusable("it ended before it answered")),
-                }
-            }
-        });
-        let answer = answer.await.unwrap_or(Err(UpstreamError::Late))?;
-        let (up, initialized) = opened(message::message(&answer).ok())?;
-        let session = Self::new(up, initialized, Wire::Line(cable), hub);
-        session.begin(caller).await?;
-        Ok(session)
-    }
-
-    fn new(up: Up, initialized: Box<str>, wire: Wire, hub: Arc<Hub>) -> Self {
+    pub(super) fn new(up: Up, initialized: Box<str>, wire: Wire, hub: Arc<Hub>) -> Self {
         let turn = matches!(wire, Wire::Line(_)).then(|| Arc::new(Semaphore::new(1)));
         Self {
             up,
@@ -199,19 +134,26 @@ impl Session {
             turn,
             level: Mutex::default(),
             support: Mutex::default(),
-            subscribing: Mutex::default(),
+            subscribed: Mutex::default(),
+            subscribed_for: AtomicU64::new(0),
             listening: Mutex::default(),
         }
     }
 
-    // spec: TR-133: "send notifications/initialized"
-    async fn begin(&self, caller: &Caller) -> Result<(), UpstreamError> {
-        let message = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned();
-        match self.wire.tell(caller, message).await {
-            // Some servers know nothing to answer to it.
-            Ok(()) | Err(Fault::Upstream(UpstreamError::Failed(400..=499))) => Ok(()),
-            Err(fault) => Err(fault.into()),
+    /// The result of `server/discover`, raw.
+    pub(super) fn discovery(&self, allow: Allow) -> String {
+        let result = self.up.discovery(&self.initialized);
+        if allow.logging {
+            return result;
         }
+        let (Some(mut whole), Some(mut offered)) =
+            (Object::read(&result), scan::member(&result, "capabilities").and_then(Object::read))
+        else {
+            return result;
+        };
+        offered.remove("logging");
+        whole.set("capabilities", offered.finish());
+        whole.finish().into_owned()
     }
 
     /// Puts a question of ours; the raw result.
@@ -302,6 +244,46 @@ impl Session {
         }
     }
 
+    /// Has the server tell of the resources that somebody wants to hear of by now, and of no others.
+    // spec: BR-42: "for URIs call resources/subscribe … and resources/unsubscribe at the end"
+    pub(super) async fn subscribe(&self, caller: &Caller, ids: &Ids) -> Result<(), Fault> {
+        let is_current = || self.subscribed_for.load(Ordering::Acquire) == self.hub.ears().version();
+        if !self.offers.subscriptions || is_current() {
+            return Ok(());
+        }
+        let mut subscribed = self.subscribed.lock().await;
+        let (version, wanted) = self.hub.ears().wanted();
+        let ask = async |method: &str, uri: &str| {
+            let params = format!(r#"{{"uri":{}}}"#, quoted(uri));
+            self.question(caller, ids.next(), method, &params).await
+        };
+        let unwanted: Vec<_> = subscribed.extract_if(|uri, _| !wanted.contains(uri)).collect();
+        for (uri, agreed) in unwanted {
+            if agreed && !self.is_over() {
+                drop(ask("resources/unsubscribe", &uri).await);
+            }
+        }
+        for uri in wanted {
+            if subscribed.contains_key(&uri) {
+                continue;
+            }
+            let agreed = match ask("resources/subscribe", &uri).await {
+                Ok(_) => true,
+                Err(Fault::Gone) => return Err(Fault::Gone),
+                Err(Fault::Upstream(_)) => false,
+            };
+            subscribed.insert(uri, agreed);
+        }
+        self.subscribed_for.store(version, Ordering::Release);
+        Ok(())
+    }
+
+    /// The resources that the server tells of.
+    pub(super) async fn subscribed(&self) -> HashSet<Box<str>> {
+        let subscribed = self.subscribed.lock().await;
+        subscribed.iter().filter(|(_, agreed)| **agreed).map(|(uri, _)| uri.clone()).collect()
+    }
+
     /// Sees to it that what belongs to no request is heard; `false` if the server has no way to say it.
     // spec: BR-43
     pub(super) async fn listens(&self, caller: &Caller) -> Result<bool, Fault> {
@@ -328,26 +310,4 @@ pub(super) enum Turn {
     Any,
     /// Where one can.
     Own(#[expect(dead_code, reason = "held until the call ends")] OwnedSemaphorePermit),
-}
-
-fn initialize(id: u64, version: Option<Version>, abilities: &Abilities) -> Result<String, UpstreamError> {
-    let up = dialect::up(version.unwrap_or(Version::NEWEST_LEGACY));
-    let up = up.ok_or(UpstreamError::Unusable("it speaks no older revision"))?;
-    let params = up.initialize_params(abilities, CLIENT_INFO);
-    Ok(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{params}}}"#))
-}
-
-/// What the server made of `initialize`.
-fn opened(answer: Option<Message<'_>>) -> Result<(Up, Box<str>), UpstreamError> {
-    let Some(Message::Response(response)) = answer else {
-        return Err(UpstreamError::Unusable("it opens no session"));
-    };
-    let Outcome::Result(result) = response.outcome else {
-        return Err(UpstreamError::Unusable("it refuses to open a session"));
-    };
-    let version = scan::member(result, "protocolVersion").and_then(scan::string);
-    // spec: TR-136
-    let up = version.and_then(|version| Version::parse(&version)).and_then(dialect::up);
-    let up = up.ok_or(UpstreamError::Unusable("it speaks a revision that is not served here"))?;
-    Ok((up, result.into()))
 }

@@ -7,11 +7,11 @@ use std::sync::{
 
 use ::http::{HeaderMap, HeaderName, Request, header};
 use bytes::Bytes;
-use portcullis_base::{PersonId, SessionId};
+use portcullis_base::{Holder, PersonId, SessionId};
 use tokio::sync::mpsc;
 
 use super::{cable::Cable, http::Http};
-use crate::upstream::{Conversation, Credential, For, UpstreamError, line::Whose};
+use crate::upstream::{Asker, Conversation, Credential, For, UpstreamError, line::Whose};
 
 /// Ids that nothing else said to the server has.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(in crate::upstream) struct Caller {
     pub person: Option<PersonId>,
     pub credential: Credential,
     pub conversation: Option<SessionId>,
+    /// Who is there to come back, if it is somebody in this process.
+    pub asker: Option<Asker>,
     /// What every request of this caller has as headers, besides those of the protocol.
     pub headers: HeaderMap,
 }
@@ -48,9 +50,17 @@ impl Caller {
     pub(in crate::upstream) fn of(request: &Request<Bytes>, credential: Credential) -> Self {
         let extensions = request.extensions();
         let headers = request.headers().iter().filter(|(name, _)| passes(name));
+        let asks = extensions.get::<For>().map(|For(person)| person.clone());
+        // What the gateway itself wants to know it asks with somebody's credential: what that opens is theirs alone.
+        // spec: TR-161
+        let holds = || match credential.holder()? {
+            Holder::Person(person) => Some(person.clone()),
+            Holder::Shared => None,
+        };
         Self {
-            person: extensions.get::<For>().map(|For(person)| person.clone()),
+            person: asks.or_else(holds),
             conversation: extensions.get::<Conversation>().map(|Conversation(session)| session.clone()),
+            asker: extensions.get::<Asker>().cloned(),
             credential,
             headers: headers.map(|(name, value)| (name.clone(), value.clone())).collect(),
         }

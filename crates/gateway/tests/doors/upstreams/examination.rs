@@ -83,7 +83,7 @@ async fn the_rule_that_is_broken_is_named() {
 async fn nothing_is_wrong_with_a_server_that_asks_for_nothing() {
     let street = Street::empty().await;
     let house = street.house(Credential::default()).await;
-    for (status, fine) in [(200, true), (400, true), (401, false), (404, false), (503, false)] {
+    for (status, fine) in [(200, true), (400, true), (405, true), (401, false), (404, false), (503, false)] {
         street.on("POST /mcp", Answer::json(&json!({})).status(status));
         let steps = examine(&house).await;
         assert_eq!(worst(&steps) != CheckState::Bad, fine, "{status}: {}", told(&steps));
