@@ -84,8 +84,7 @@ impl Talk {
 
     /// What a status other than 200 means for the request.
     pub(super) async fn refused(&self, asked: &Asked, mut answer: Answer) -> Result<Box<str>> {
-        let status = answer.status;
-        let location = answer.headers.get(http::header::LOCATION).cloned();
+        let failure = self.road.turned_away(&answer);
         let body = answer.whole(REFUSAL).await.unwrap_or_default();
         let text = scan::check(&body, &scan::Limits::default()).ok();
         if let Some(Ok(Message::Response(response))) = text.map(message::message)
@@ -94,18 +93,7 @@ impl Talk {
             // Servers leave the id out where they could not read it, and some where they could.
             return Ok(format!(r#"{{"jsonrpc":"2.0","id":{},"error":{raw}}}"#, asked.id.to_json()).into());
         }
-        let place = self.road.link.place();
-        let failure = Failure::new(format!("{place} answered {status}"));
-        Err(match (status, location) {
-            (status, Some(location)) if status.is_redirection() => {
-                let location = portcullis_base::printable(&String::from_utf8_lossy(location.as_bytes()), 200);
-                failure.help(format!("it may have moved to {location}; the bridge follows no redirects"))
-            }
-            (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => {
-                failure.help("check the address: it must be that of an MCP endpoint (Streamable HTTP)")
-            }
-            _ => failure,
-        })
+        Err(failure)
     }
 }
 

@@ -84,7 +84,8 @@ async fn register(metadata: &ServerMetadata, callback: &Callback, outbound: &Out
         return Err(Failure::new(format!("{} registers no clients by itself", metadata.issuer)));
     };
     let own = ClientMetadata {
-        client_name: Some("Portcullis bridge".into()),
+        // Not after us: nobody can check that, and a gateway of ours warns of whoever is called like it.
+        client_name: Some("Bridge for local clients".into()),
         application_type: Some(ApplicationType::Native),
         software_id: Some("portcullis-bridge".into()),
         ..ClientMetadata::public(vec![callback.url()])

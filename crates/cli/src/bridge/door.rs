@@ -86,10 +86,10 @@ impl Pass {
 
 impl Door {
     /// What the next request shows.
-    pub async fn pass(&self) -> Result<Pass> {
+    pub async fn pass(&self, asking: Asking) -> Result<Pass> {
         match self {
             Self::Key(key) => Ok(Pass(Some(key.clone()))),
-            Self::SignIn(renewing) => renewing.pass().await,
+            Self::SignIn(renewing) => renewing.pass(asking).await,
         }
     }
 
@@ -128,7 +128,7 @@ impl Renewing {
         (state.held, state.failed) = (Some(held), None);
     }
 
-    async fn pass(self: &Arc<Self>) -> Result<Pass> {
+    async fn pass(self: &Arc<Self>, asking: Asking) -> Result<Pass> {
         if !self.state().read {
             let held = self.sign_in.kept.read().await?.filter(|held| self.sign_in.is_of_issuer(held));
             let mut state = self.state();
@@ -142,7 +142,7 @@ impl Renewing {
         if !over {
             return Ok(pass);
         }
-        Door::SignIn(self.clone()).better(&pass, Why::Refused, None, Asking::Person).await
+        Door::SignIn(self.clone()).better(&pass, Why::Refused, None, asking).await
     }
 
     async fn renew(&self, seen: &Pass, why: &Why, wanted: Option<&Wanted>, asking: Asking) -> Result<()> {
@@ -178,7 +178,6 @@ impl Renewing {
             }
             Err(failure) => {
                 self.state().failed = Some((self.sign_in.clock.now(), failure.to_string()));
-                note(format_args!("portcullis bridge: {failure}"));
                 Err(failure)
             }
         }

@@ -94,12 +94,13 @@ impl Talk {
     pub(super) async fn ready(self: &Arc<Self>, text: &Arc<str>) {
         let session = self.sessions.now();
         let body = Bytes::copy_from_slice(text.as_bytes());
-        if let Ok(mut answer) = self.road.send(Verb::POST, session.headers(), body, Asking::Person).await {
-            let _ = answer.whole(REFUSAL).await;
-            let talk = self.clone();
-            let listening = tokio::spawn(async move { talk.listen(&session).await });
-            self.sessions.listens(listening.abort_handle());
+        match self.road.send(Verb::POST, session.headers(), body, Asking::Person).await {
+            Ok(mut answer) => drop(answer.whole(REFUSAL).await),
+            Err(failure) => return self.complain(&failure),
         }
+        let talk = self.clone();
+        let listening = tokio::spawn(async move { talk.listen(&session).await });
+        self.sessions.listens(listening.abort_handle());
     }
 
     /// The stream of what the server says unasked, taken up again for as long as the session lives.

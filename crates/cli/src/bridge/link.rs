@@ -123,7 +123,9 @@ impl Link {
             return Err(away("it names no host".into()));
         };
         // The person named the place, so it may be on their own network.
-        let stream = self.dialer.connect(&host, port, Reach::Private).await.map_err(|error| away(error.to_string()))?;
+        let stream = self.dialer.connect(&host, port, Reach::Private).await.map_err(|error| {
+            away(error.to_string()).help("if it is running and the address is right, the next request will reach it")
+        })?;
         // A server that is gone, or a network that was left, is noticed also while nothing is said.
         let alive = sockopt::set_socket_keepalive(&stream, true)
             .and_then(|()| sockopt::set_tcp_keepidle(&stream, QUIET))

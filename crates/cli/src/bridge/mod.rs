@@ -35,7 +35,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use portcullis_base::Secret;
 use portcullis_gateway::{
     outbound::Dialer,
@@ -98,7 +98,12 @@ pub async fn run(args: &Bridge) -> Result<()> {
     };
     let road = Road { link, door };
     if args.sign_in {
-        road.send(Method::POST, session::plain(), Bytes::from_static(PING.as_bytes()), Asking::Person).await?;
+        let ping = Bytes::from_static(PING.as_bytes());
+        let answer = road.send(Method::POST, session::plain(), ping, Asking::Person).await?;
+        // Servers with sessions have none for it, and say so with 400.
+        if !answer.status.is_success() && answer.status != StatusCode::BAD_REQUEST {
+            return Err(road.turned_away(&answer));
+        }
         line(format_args!("{} {url} lets you in", styled(GOOD, "✓")));
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use portcullis_base::printable;
 
 use super::{
     discovery::wanted,
@@ -21,7 +22,7 @@ impl Road {
     ///
     /// spec: UP-46: more scope is asked for once.
     pub async fn send(&self, method: Method, headers: HeaderMap, body: Bytes, asking: Asking) -> Result<Answer> {
-        let mut pass = self.door.pass().await?;
+        let mut pass = self.door.pass(asking).await?;
         let (mut refused, mut more) = (0, 0);
         // What somebody else renewed meanwhile, the same renewed here, and one sign-in: then it is the server's fault.
         let most = if pass == Pass::default() { 1 } else { 2 };
@@ -56,6 +57,22 @@ impl Road {
             };
             drop(answer);
             pass = self.door.better(&pass, why, wanted, asking).await?;
+        }
+    }
+
+    /// What a status means that no server of ours gives.
+    pub fn turned_away(&self, answer: &Answer) -> Failure {
+        let (status, place) = (answer.status, self.link.place());
+        let failure = Failure::new(format!("{place} answered {status}"));
+        match (status, answer.headers.get(header::LOCATION)) {
+            (status, Some(location)) if status.is_redirection() => {
+                let location = printable(&String::from_utf8_lossy(location.as_bytes()), 200);
+                failure.help(format!("it may have moved to {location}; the bridge follows no redirects"))
+            }
+            (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => {
+                failure.help("check the address: it must be that of an MCP endpoint (Streamable HTTP)")
+            }
+            _ => failure,
         }
     }
 }

@@ -195,10 +195,12 @@ impl SignIn {
         let lock = self.kept.lock(For::Renewing).await?;
         match self.kept.write(&held, &lock).await {
             Ok(Place::Keyring) => note("portcullis bridge: signed in; kept in the keyring"),
-            Ok(Place::File) => note(format_args!(
-                "portcullis bridge: signed in; no keyring can be reached, so it is kept in {}",
-                self.kept.file().display()
-            )),
+            Ok(Place::File) => {
+                note(format_args!(
+                    "portcullis bridge: signed in; kept for you alone in {}",
+                    self.kept.file().display()
+                ));
+            }
             Err(error) => note(format_args!("portcullis bridge: signed in, for this run only: {error}")),
         }
         Ok(held)

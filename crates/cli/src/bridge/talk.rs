@@ -27,9 +27,12 @@ use super::{
     stream::Messages,
     tools::Tools,
 };
-use crate::failure::{Failure, Result};
+use crate::{
+    failure::{Failure, Result},
+    output::note,
+};
 
-/// Requests on their way at once; more wait for their turn.
+/// Requests on their way at once, and as many messages that want no answer; more wait for their turn.
 const AT_ONCE: usize = 64;
 /// Requests that are not answered yet, those that wait and subscriptions included.
 const MOST: usize = 1024;
@@ -44,6 +47,10 @@ pub struct Talk {
     pub(super) tools: Tools,
     flights: Mutex<HashMap<OwnedId, Flight>>,
     room: Semaphore,
+    /// For what wants no answer: a request in the other one may wait for it.
+    aside: Arc<Semaphore>,
+    /// The last thing that people were told.
+    complaint: Mutex<String>,
     /// How many messages are on their way, subscriptions not counted.
     busy: watch::Sender<usize>,
     pub(super) own_ids: AtomicU64,
@@ -92,6 +99,8 @@ impl Talk {
             tools: Tools::default(),
             flights: Mutex::default(),
             room: Semaphore::new(AT_ONCE),
+            aside: Arc::new(Semaphore::new(AT_ONCE)),
+            complaint: Mutex::default(),
             busy: watch::Sender::new(0),
             own_ids: AtomicU64::new(0),
         })
@@ -109,8 +118,8 @@ impl Talk {
         let text: Arc<str> = String::from_utf8_lossy(line.trim_ascii()).into();
         match body {
             Body::One(Message::Request(call)) => self.request(text, &call).await,
-            Body::One(Message::Notification(call)) => self.notification(text, &call),
-            Body::One(Message::Response(_)) => self.tell(text),
+            Body::One(Message::Notification(call)) => self.notification(text, &call).await,
+            Body::One(Message::Response(_)) => self.tell(text).await,
             Body::Batch(all) => self.batch(text, &all).await,
         }
     }
@@ -122,6 +131,10 @@ impl Talk {
 
     fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<OwnedId, Flight>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complaint(&self) -> std::sync::MutexGuard<'_, String> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn request(self: &Arc<Self>, text: Arc<str>, call: &Call<'_>) {
@@ -169,7 +182,13 @@ impl Talk {
         }
         let place = if asked.is_subscription() { None } else { self.room.acquire().await.ok() };
         let answered = if asked.is_modern() { self.modern(asked).await } else { self.legacy(asked).await };
-        let text = answered.unwrap_or_else(|failure| unanswered(&asked.id, &failure));
+        let text = match answered {
+            Ok(text) => {
+                self.complaint().clear();
+                text
+            }
+            Err(failure) => self.failed(&asked.id, &failure),
+        };
         // spec: TR-16: nothing for a request after its cancellation.
         if self.flights().remove(&asked.id).is_some() {
             let _ = self.out.send(text).await;
@@ -177,7 +196,23 @@ impl Talk {
         drop(place);
     }
 
-    fn notification(self: &Arc<Self>, text: Arc<str>, call: &Call<'_>) {
+    /// Tells people, but nothing twice in a row, and makes the answer to the client.
+    fn failed(&self, id: &OwnedId, failure: &Failure) -> Box<str> {
+        self.complain(failure);
+        unanswered(id, failure)
+    }
+
+    /// A client repeats itself, its log need not.
+    pub(super) fn complain(&self, failure: &Failure) {
+        let said = failure.to_string();
+        let mut last = self.complaint();
+        if *last != said {
+            note(format_args!("portcullis bridge: {said}"));
+            *last = said;
+        }
+    }
+
+    async fn notification(self: &Arc<Self>, text: Arc<str>, call: &Call<'_>) {
         if call.known == Some(Method::Initialized) {
             self.sessions.keep_ready(text.clone());
             let (before, gate) = self.sessions.first();
@@ -192,34 +227,35 @@ impl Talk {
         if call.known == Some(Method::Cancelled) {
             let id = call.params.and_then(|params| scan::member(params, "requestId")).and_then(message::Id::parse);
             let Some(id) = id.map(|id| id.to_owned()) else { return };
-            let mut flights = self.flights();
             // spec: TR-93: `initialize` cannot be cancelled; the session is opened by nothing else.
-            if flights.get(&id).is_none_or(|flight| flight.kind == Kind::Opening) {
-                return;
-            }
-            let Some(flight) = flights.remove(&id) else { return };
-            drop(flights);
+            let flight = {
+                let mut flights = self.flights();
+                let can_be = flights.get(&id).is_some_and(|flight| flight.kind != Kind::Opening);
+                can_be.then(|| flights.remove(&id)).flatten()
+            };
+            let Some(flight) = flight else { return };
             // spec: BR-7: closing the stream of its answer is what cancels a request of the stateless revision.
             flight.task.abort();
             if flight.kind == Kind::Alone {
                 return;
             }
         }
-        self.tell(text);
+        self.tell(text).await;
     }
 
-    /// Sends what wants no answer.
-    fn tell(self: &Arc<Self>, text: Arc<str>) {
+    /// Sends what wants no answer; while there is no room for it, the client is not read.
+    async fn tell(self: &Arc<Self>, text: Arc<str>) {
+        let Ok(place) = self.aside.clone().acquire_owned().await else { return };
         let (talk, busy, before) = (self.clone(), Busy::new(&self.busy), self.sessions.before());
         tokio::spawn(async move {
             before.wait().await;
-            let _place = talk.room.acquire().await;
             let headers = talk.sessions.now().headers();
             let body = Bytes::copy_from_slice(text.as_bytes());
-            if let Ok(mut answer) = talk.road.send(Verb::POST, headers, body, Asking::Person).await {
-                let _ = answer.whole(REFUSAL).await;
+            match talk.road.send(Verb::POST, headers, body, Asking::Person).await {
+                Ok(mut answer) => drop(answer.whole(REFUSAL).await),
+                Err(failure) => talk.complain(&failure),
             }
-            drop(busy);
+            drop((busy, place));
         });
     }
 
@@ -236,9 +272,12 @@ impl Talk {
                 _ => None,
             })
             .collect();
-        if modern || ids.len() > MOST {
+        if modern {
             // spec: TR-69
             return self.say(&ProtocolError::invalid_request("Messages of this revision are sent one by one")).await;
+        }
+        if ids.len() + *self.busy.borrow() > MOST {
+            return self.say(&ProtocolError::invalid_request("Too many requests are waiting for their answers")).await;
         }
         let (talk, busy, before) = (self.clone(), Busy::new(&self.busy), self.sessions.before());
         tokio::spawn(async move {
@@ -248,7 +287,7 @@ impl Talk {
             let headers = talk.sessions.now().headers();
             if let Err(failure) = talk.together(headers, body).await {
                 for id in ids {
-                    let _ = talk.out.send(unanswered(&id, &failure)).await;
+                    let _ = talk.out.send(talk.failed(&id, &failure)).await;
                 }
             }
             drop(busy);

@@ -222,8 +222,11 @@ async fn an_access_key_takes_the_place_of_a_sign_in() -> Result<()> {
     let mut bridge = Bridge::start(home.path(), &url(&house), &[], &[("PORTCULLIS_ACCESS_KEY", "pck_gone")])?;
     let answer = bridge.ask(1, "ping", json!({})).await?.to_string();
     ensure!(answer.contains("refused the access key") && !answer.contains("pck_gone"), "{answer}");
+    // Who reads the client's log reads it too, once.
+    bridge.ask(2, "ping", json!({})).await?;
     let (_, _, err) = bridge.close().await?;
-    ensure!(err.is_empty(), "{err:?}");
+    ensure!(err.len() == 2 && err[0].contains("refused the access key"), "{err:?}");
+    ensure!(!err.join("").contains("pck_gone"), "{err:?}");
     house.stop().await
 }
 
@@ -367,7 +370,59 @@ async fn a_bridge_that_is_killed_while_it_renews_is_followed_by_another() -> Res
     server.0.expect("POST", "ping").await?.result(json!({})).await?;
     other.message().await?;
     let (_, _, err) = other.close().await?;
-    ensure!(err.is_empty(), "{err:?}");
+    ensure!(err.len() == 1 && err[0].contains("could not be renewed"), "{err:?}");
+    Ok(())
+}
+
+/// Only what the client asks for sends its person anywhere; the end of a session is nothing that they wait for.
+#[tokio::test]
+async fn who_leaves_is_not_asked_to_sign_in() -> Result<()> {
+    let (home, mut server) = (tempdir()?, Played(Server::start().await?));
+    let mut bridge = Bridge::start(home.path(), &server.0.url(), &["--no-browser"], &[])?;
+    bridge.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })).await?;
+    server.until_the_page("Bearer", 401).await?;
+    server.register().await?;
+    let (_, brought) = back(&mut bridge).await?;
+    let soon =
+        |access| json!({ "access_token": access, "token_type": "Bearer", "refresh_token": "r", "expires_in": 1 });
+    server.0.expect("POST", "/token").await?.give(&soon("a1")).await?;
+    brought.await??;
+    server.0.expect("POST", "ping").await?.result(json!({})).await?;
+    bridge.message().await?;
+    bridge.send(&json!({ "jsonrpc": "2.0", "id": 2, "method": "initialize", "params": crate::hello() })).await?;
+    server.0.expect("POST", "/token").await?.give(&soon("a2")).await?;
+    server.0.expect("POST", "initialize").await?.session("one").await?;
+    bridge.message().await?;
+    let gone = async {
+        let asked = server.0.expect("POST", "/token").await?;
+        asked.answer(400, &[("content-type", "application/json")], r#"{"error":"invalid_grant"}"#).await
+    };
+    let (closed, told) = tokio::join!(bridge.close(), gone);
+    told?;
+    let (status, ..) = closed?;
+    ensure!(status.code() == Some(0), "{status}");
+    let more = server.0.asked.try_recv();
+    ensure!(more.is_err(), "it looked for a place to sign in: {:?}", more.map(|asked| asked.target));
+    Ok(())
+}
+
+/// A sign-in that leads nowhere is none.
+#[tokio::test]
+async fn signing_in_is_good_only_where_a_server_answers() -> Result<()> {
+    for (status, said) in [
+        (200, "lets you in"),
+        (400, "lets you in"),
+        (403, "answered 403"),
+        (404, "check the address"),
+        (503, "answered 503"),
+    ] {
+        let (home, mut server) = (tempdir()?, Server::start().await?);
+        let mut bridge = Bridge::start(home.path(), &server.url(), &["--sign-in"], &[])?;
+        server.expect("POST", "ping").await?.answer(status, &[], "").await?;
+        let (ended, out, err) = bridge.ended().await?;
+        ensure!(ended.success() == (status < 403), "{status}: {ended}");
+        ensure!([out, err].concat().join("\n").contains(said), "{status}");
+    }
     Ok(())
 }
 
@@ -419,7 +474,7 @@ async fn a_sign_in_is_in_the_keyring_where_there_is_one() -> Result<()> {
     let mut bridge = start(&["--no-browser", "--sign-in"])?;
     let page = bridge.page().await?;
     allow(&page, ALICE).await?;
-    bridge.says("no keyring can be reached, so it is kept in").await?;
+    bridge.says("kept for you alone in").await?;
     bridge.close().await?;
     ensure!(fs::read_to_string(&kept(home.path())[0])?.contains("\"access\""));
     house.stop().await

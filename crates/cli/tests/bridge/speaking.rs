@@ -103,6 +103,24 @@ async fn a_broken_answer_of_a_session_is_resumed() -> Result<()> {
     Ok(())
 }
 
+/// However many calls ask their client for something, what it says gets through to them.
+#[tokio::test]
+async fn answers_to_a_server_wait_for_no_call() -> Result<()> {
+    let (home, mut server) = (tempdir()?, Server::start().await?);
+    let mut bridge = Bridge::start(home.path(), &server.url(), &[], &[])?;
+    let mut calls = Vec::new();
+    for id in 0..64 {
+        bridge.send(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": "x" } })).await?;
+        calls.push(server.expect("POST", "tools/call").await?.begin().await?);
+    }
+    calls[0].message(&json!({ "jsonrpc": "2.0", "id": "s", "method": "roots/list" })).await?;
+    ensure!(bridge.message().await?["id"] == "s");
+    bridge.send(&json!({ "jsonrpc": "2.0", "id": "s", "result": { "roots": [] } })).await?;
+    let answer = server.next().await?;
+    ensure!(answer.json()["result"]["roots"] == json!([]), "{}", answer.json());
+    Ok(())
+}
+
 /// spec: TR-127, TR-129, TR-137, TR-59
 #[tokio::test]
 async fn requests_that_stand_alone_have_headers_made_of_their_bodies() -> Result<()> {
@@ -234,7 +252,8 @@ async fn what_cannot_be_passed_is_answered_and_the_bridge_stands() -> Result<()>
     let authority = server.authority.clone();
     drop(server);
     let (status, out, err) = bridge.close().await?;
-    ensure!(status.code() == Some(0) && out.is_empty() && err.is_empty(), "{status} {out:?} {err:?}");
+    ensure!(status.code() == Some(0) && out.is_empty(), "{status} {out:?}");
+    ensure!(err.len() == 3 && err[0].contains("answered 503") && err[1].contains("answered 307"), "{err:?}");
     // Nobody is there: each request is answered, and the bridge waits for the next.
     let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let mut bridge = Bridge::start(home.path(), &format!("http://{gone}/mcp"), &[], &[])?;
@@ -243,6 +262,9 @@ async fn what_cannot_be_passed_is_answered_and_the_bridge_stands() -> Result<()>
         let said = answer["error"]["message"].as_str().unwrap_or_default();
         ensure!(said.contains("cannot be reached") && !said.contains(&authority), "{answer}");
     }
+    let (_, _, err) = bridge.close().await?;
+    ensure!(err.len() == 2 && err[0].contains("cannot be reached"), "people read it once: {err:?}");
+    ensure!(err[1].contains("the next request"), "{err:?}");
     Ok(())
 }
 
