@@ -75,7 +75,8 @@ Examples:
     ///
     /// The server must be running: it is asked whether it speaks MCP. If so, a running gateway serves it at once as
     /// /mcp/NAME, and clients need a sign-in to reach it there. Behind `--` stands a command instead of a URL: the gateway
-    /// runs it itself, walled off, without a shell, and with nothing in its environment.
+    /// runs it itself, walled off, without a shell, and with nothing in its environment. With --openapi it is an API: each
+    /// operation of the document becomes a tool, and the key that the document asks for is each person's own.
     ///
     /// A server that asks for OAuth is noticed: its authorization server is looked for, and each person connects once,
     /// as themselves. A server that takes an API key needs to be told so: --api-key-from for one key for everybody,
@@ -87,8 +88,9 @@ Examples:
   portcullis protect https://tickets.internal/mcp --private --group support
   portcullis protect https://search.example.com/mcp --api-key-from env:SEARCH_KEY
   portcullis protect https://crm.example.com/mcp --credential header --header X-Api-Key
-  portcullis protect --read /srv/documents --network -- npx -y @modelcontextprotocol/server-filesystem@2025.8.21 /srv/documents")]
-    Protect(Protect),
+  portcullis protect --openapi shop.yaml
+  portcullis protect --read /srv/documents --reach registry.npmjs.org -- npx -y @modelcontextprotocol/server-filesystem@2025.8.21 /srv/documents")]
+    Protect(Box<Protect>),
     /// Take a server away from the gateway again
     #[command(after_help = "Example:\n  portcullis unprotect everything")]
     Unprotect {
@@ -193,18 +195,28 @@ pub struct Up {
 
 #[derive(Args, Debug)]
 pub struct Protect {
-    /// URL of the server's MCP endpoint (Streamable HTTP)
-    #[arg(required_unless_present = "command")]
+    /// URL of the server's MCP endpoint (Streamable HTTP, or HTTP+SSE of 2024-11-05); with --openapi, where the API is
+    /// [default: as the document says]
+    #[arg(required_unless_present_any = ["command", "openapi"])]
     pub url: Option<String>,
+    /// A file with an OpenAPI document (3.0 or 3.1, JSON or YAML): its operations become tools
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub openapi: Option<PathBuf>,
     /// A program that speaks MCP on its standard streams, and its arguments: the gateway runs it, once for each person
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["url", "private", "issuer", "header", "api_key_from"])]
     pub command: Vec<String>,
     /// The variable of its environment that each person's own key is given in, or an administrator's with --shared
     #[arg(long, value_name = "NAME", requires = "command", conflicts_with = "credential")]
     pub key_variable: Option<String>,
-    /// Let the command reach the network of this machine; without this it reaches nobody
-    #[arg(long, requires = "command")]
+    /// Let the command reach all that this machine reaches; without this or --reach it reaches nobody
+    #[arg(long, requires = "command", conflicts_with_all = ["reach", "reach_private"])]
     pub network: bool,
+    /// A host that the command may reach, such as api.github.com, '*.npmjs.org' or db.example.com:5432; may be repeated
+    #[arg(long, value_name = "HOST", requires = "command")]
+    pub reach: Vec<String>,
+    /// The same for a host on a network of your own; may be repeated
+    #[arg(long, value_name = "HOST", requires = "command")]
+    pub reach_private: Vec<String>,
     /// A file or directory that the command may read; may be repeated
     #[arg(long, value_name = "PATH", requires = "command")]
     pub read: Vec<PathBuf>,

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use portcullis_audit::{Event, Kind, Outcome, Target, Value as Detail};
 use portcullis_base::{Clock, ServerName, printable};
 use portcullis_gateway::{
-    config::{Entry, Holders, Place, Problems, Server},
+    authority::Found,
+    config::{self, Entry, Holders, Place, Problems, Server},
     connections::GivenBack,
     feed::SAMPLE,
     outbound::Dialer,
@@ -28,15 +29,20 @@ use crate::{
     settings::Settings,
 };
 
+mod api;
 mod asks;
 
 /// Registers a server.
 pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Result<()> {
     let named = args.name.as_deref().map(parse_name).transpose()?;
-    let place = place(args)?;
+    let described = args.openapi.as_deref().map(|file| api::read(file, args)).transpose()?;
+    let place = match &described {
+        Some(described) => Place::OpenApi(described.document.clone()),
+        None => place(args)?,
+    };
     let house = House::open(settings).await?;
     let known = known(&house).await?;
-    let same = known.iter().find(|server| server.place == place).cloned();
+    let same = known.iter().find(|server| is_same(&server.place, &place)).cloned();
     let same = same.as_ref();
     if let (Some(server), Some(named)) = (same, &named)
         && server.name != *named
@@ -49,7 +55,8 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
     }
     let mut entry = Entry {
         name: same.map_or_else(placeholder, |same| same.name.clone()),
-        place,
+        // Without a word about its credential, it stays as it is.
+        place: same.filter(|_| !asks::is_said(args)).map_or(place, |same| same.place.clone()),
         access: if args.group.is_empty() { vec!["*".to_owned()] } else { args.group.clone() },
         timeout: Server::TIMEOUT,
         private: args.private,
@@ -60,10 +67,14 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
         },
     };
     entry.more.extend(said_of_command(args)?);
-    if let Some(credential) = asks::chosen(args)? {
-        entry.more.insert("credential".into(), credential);
-    }
-    let asked = asks::ask(&mut entry, args, &house, settings).await?;
+    let asked = if let Some(described) = described {
+        api::ask(described, &mut entry, args, &house, settings).await?
+    } else {
+        if let Some(credential) = asks::chosen(args)? {
+            entry.more.insert("credential".into(), credential);
+        }
+        asks::ask(&mut entry, args, &house, settings).await?
+    };
     entry.name = match (same, named) {
         (Some(same), _) => same.name.clone(),
         (None, Some(named)) => named,
@@ -107,6 +118,14 @@ fn place(args: &Protect) -> Result<Place> {
     Ok(Place::Url(url))
 }
 
+/// Whether it is one server at both: an API is itself, wherever its key goes.
+fn is_same(one: &Place, other: &Place) -> bool {
+    match (one.openapi(), other.openapi()) {
+        (Some(one), Some(other)) => (&one.file, &one.url) == (&other.file, &other.url),
+        _ => one == other,
+    }
+}
+
 /// What the flags say of a command, as the settings would write it. The gateway may run in another directory than this
 /// program, so paths are written whole.
 fn said_of_command(args: &Protect) -> Result<Vec<(String, Value)>> {
@@ -120,8 +139,13 @@ fn said_of_command(args: &Protect) -> Result<Vec<(String, Value)>> {
             said.push((key.to_owned(), json!(paths)));
         }
     }
+    let public = args.reach.iter().map(|host| json!(host));
+    let private = args.reach_private.iter().map(|host| json!({ "host": host, "private": true }));
+    let hosts: Vec<_> = public.chain(private).collect();
     if args.network {
         said.push(("network".to_owned(), json!("all")));
+    } else if !hosts.is_empty() {
+        said.push(("network".to_owned(), json!(hosts)));
     }
     if let Some(name) = &args.key_variable {
         said.push(("credential".to_owned(), json!({ "kind": "env", "name": name, "shared": args.shared })));
@@ -240,7 +264,7 @@ pub(crate) async fn probe(
     let limits = Limits { head, idle: head, total, ..Limits::default() };
     // In a directory of its own: what it writes while it is tried is nobody's.
     let host = Host::with_launcher(Host::THIS.into(), &house.config.data);
-    Arc::new(Upstream::hosted(seen.name, seen.location, &dialer, limits, Some(&host))).discover(credential).await
+    Arc::new(Upstream::hosted(seen.name, seen.location, &dialer, limits, Some(&host))).look(credential).await
 }
 
 /// Every server that is known: of the settings, then of the database.
@@ -275,7 +299,7 @@ fn parse_name(text: &str) -> Result<ServerName> {
 
 /// Refuses a name that something else has.
 fn free(name: &ServerName, place: &Place, known: &[Server]) -> Result<()> {
-    let other = known.iter().find(|server| server.name == *name && server.place != *place);
+    let other = known.iter().find(|server| server.name == *name && !is_same(&server.place, place));
     let taken = other
         .map(|server| server.place.to_string())
         .or_else(|| (name.as_str() == SAMPLE).then(|| "the sample server".to_owned()));
@@ -290,6 +314,7 @@ fn free(name: &ServerName, place: &Place, known: &[Server]) -> Result<()> {
 fn proposed(asked: &Asked, place: &Place, known: &[Server]) -> Result<ServerName> {
     let own = match asked {
         Asked::Open(found) => found.name.as_deref(),
+        Asked::Described(described, _) => Some(described.api.title.as_str()),
         Asked::OAuth(_) | Asked::Closed => None,
     };
     let own = own.and_then(|name| ServerName::nearest(name.rsplit('/').next().unwrap_or(name)));
@@ -369,6 +394,7 @@ impl Report<'_> {
                 let versions: Vec<_> = found.versions.iter().map(ToString::to_string).collect();
                 json!({ "name": found.name, "version": found.version, "tools": found.tools, "revisions": versions })
             }
+            Asked::Described(described, _) => described.to_json(),
             Asked::OAuth(_) | Asked::Closed => Value::Null,
         };
         print_json(&json!({
@@ -385,21 +411,24 @@ impl Report<'_> {
         line(format_args!("{} {} {state}: {}", styled(GOOD, "✓"), styled(BOLD, name), styled(LINK, url)));
         match self.asked {
             Asked::Open(found) => self.print_facts(found),
-            Asked::OAuth(found) => {
-                line(format_args!("  People have their accounts for it at {} (OAuth).", printable(&found.issuer, 300)));
-                self.print_way_in(settings);
-                if let Some(left) = asks::left_to_do(found, settings) {
-                    left.lines()
-                        .for_each(|text| line(format_args!("  {} {}", styled(WARN, "!"), printable(text, 600))));
+            Asked::OAuth(found) => self.print_accounts(found, settings),
+            Asked::Closed => self.print_way_in(settings),
+            Asked::Described(described, found) => {
+                described.print(&self.server.place);
+                match found {
+                    Some(found) => self.print_accounts(found, settings),
+                    // What asks for nothing is connected by nobody, until it answers otherwise.
+                    None if matches!(self.server.credential, config::Credential::Auto(_)) => {}
+                    None => self.print_way_in(settings),
                 }
             }
-            Asked::Closed => self.print_way_in(settings),
         }
         for caution in self.server.cautions() {
             line(format_args!("  {} {caution}", styled(WARN, "!")));
         }
         let (program, flags) = (invocation::program(), invocation::flags(common));
-        if !matches!(self.asked, Asked::Open(_)) {
+        let open = matches!(self.asked, Asked::Open(_) | Asked::Described(_, None));
+        if !open {
             line(format_args!("  Whether that will work, step by step: {program} server check {name}{flags}"));
         }
         line("");
@@ -408,6 +437,14 @@ impl Report<'_> {
         line(styled(DIM, "    or cursor, vscode, codex, gemini-cli, …: `connect --list` names all"));
         line("or paste this into the settings of any other:");
         line(format_args!("  {}", json!({ "mcpServers": { name.as_str(): { "type": "http", "url": url } } })));
+    }
+
+    fn print_accounts(&self, found: &Found, settings: &Settings) {
+        line(format_args!("  People have their accounts for it at {} (OAuth).", printable(&found.issuer, 300)));
+        self.print_way_in(settings);
+        if let Some(left) = asks::left_to_do(found, settings) {
+            left.lines().for_each(|text| line(format_args!("  {} {}", styled(WARN, "!"), printable(text, 600))));
+        }
     }
 
     fn print_facts(&self, found: &Discovery) {

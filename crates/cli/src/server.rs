@@ -3,7 +3,7 @@
 use portcullis_base::printable;
 use portcullis_gateway::{
     check::{CheckState, Step},
-    config::Server,
+    config::{Network, Server},
     upstream::{Credential, DiscoverError, UpstreamError, stdio::Host},
 };
 use serde_json::json;
@@ -135,7 +135,7 @@ async fn command(server: &Server, json: bool, house: &House) -> Result<()> {
     if json {
         let lacks = standing.as_ref().map_or_else(|why| vec![why.clone()], |standing| standing.lacks.clone());
         print_json(&json!({
-            "command": server.place.to_string(), "walled_off": standing.is_ok(), "lacks": lacks,
+            "command": server.place.to_string(), "walled_off": standing.is_ok(), "lacks": lacks, "network": server.process.network.to_string(),
             "works": answer.is_some() && failed.is_none(), "error": failed.map(ToString::to_string),
         }));
     } else {
@@ -148,6 +148,7 @@ async fn command(server: &Server, json: bool, house: &House) -> Result<()> {
             }
             Err(why) => line(format_args!("  {} {why}", styled(BAD, "✗"))),
         }
+        line(format_args!("  {} it reaches {}", styled(DIM, "·"), whom(&server.process.network)));
         match &answer {
             Some(Ok(found)) => line(format_args!("  ✓ it answers: {}", facts(found, &server.place))),
             Some(Err(error)) => match wants(error) {
@@ -161,6 +162,15 @@ async fn command(server: &Server, json: bool, house: &House) -> Result<()> {
         Ok(())
     } else {
         Err(Failure::new("it does not work; calls fail like this"))
+    }
+}
+
+/// Whom a server may reach, as a sentence goes on.
+fn whom(network: &Network) -> String {
+    match network {
+        Network::None => "nobody".to_owned(),
+        Network::Hosts(hosts) => format!("{hosts}, and nobody else"),
+        Network::All => "whatever this machine reaches".to_owned(),
     }
 }
 

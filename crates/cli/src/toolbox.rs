@@ -88,13 +88,17 @@ async fn show(name: &str, json: bool, settings: &Settings) -> Result<()> {
 }
 
 fn costs(cost: &Cost, toolbox: &Toolbox) {
-    line(format_args!("Search is {}. Of {} tools that were seen:", word(toolbox.search), cost.tools));
+    line(format_args!("Search is {}. Of {} that anybody has seen:", word(toolbox.search), counted(cost.tools)));
     line(format_args!("  the whole list costs a model about {} tokens", cost.list));
     line(format_args!("  the three tools that search cost about {}", cost.search));
     if !cost.unseen.is_empty() {
         let names: Vec<_> = cost.unseen.iter().map(ServerName::as_str).collect();
         line(styled(DIM, format_args!("Not counted, because nobody has seen their tools yet: {}", names.join(", "))));
     }
+}
+
+fn counted(tools: usize) -> String {
+    if tools == 1 { "the one tool".to_owned() } else { format!("the {tools} tools") }
 }
 
 fn row(share: &Share) -> Vec<String> {

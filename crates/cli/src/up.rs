@@ -17,8 +17,9 @@ use crate::{
     stop::Stop,
 };
 
-/// How long requests in flight may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long stopping may take. The listeners give requests in flight ten seconds of it; servers that are processes, and the
+/// journal, are closed after them.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the gateway until it is asked to stop.
 pub async fn run(args: &Up, common: &Common, settings: &Settings) -> Result<()> {
@@ -37,7 +38,7 @@ pub async fn run(args: &Up, common: &Common, settings: &Settings) -> Result<()> 
     tokio::select! {
         stopped = tokio::time::timeout(PATIENCE, running.stop()) => {
             let Ok(stopped) = stopped else {
-                note(format_args!("some requests did not end within {} s and were cut off", PATIENCE.as_secs()));
+                note(format_args!("not everything ended within {} s; what did not was cut off", PATIENCE.as_secs()));
                 return Ok(());
             };
             stopped.map_err(|error| Failure::new(format!("the journal could not be closed: {error}")))

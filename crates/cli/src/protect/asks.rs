@@ -17,7 +17,7 @@ use portcullis_oauth::upstream::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{probe, unusable};
+use super::{api::Described, probe, unusable};
 use crate::{
     abroad::Abroad,
     args::{CredentialKind, Protect},
@@ -35,6 +35,17 @@ pub(super) enum Asked {
     OAuth(Box<Found>),
     /// It wants something that people or administrators bring.
     Closed,
+    /// It is an API, and this is what its document says; with the authorization server, if that is known.
+    Described(Box<Described>, Option<Box<Found>>),
+}
+
+/// Whether a flag says anything of the credential.
+pub(super) fn is_said(args: &Protect) -> bool {
+    args.credential.is_some()
+        || args.issuer.is_some()
+        || args.api_key_from.is_some()
+        || args.header.is_some()
+        || args.shared
 }
 
 /// The credential that the flags name, as the settings would write it; `None` if they name none.
@@ -55,17 +66,26 @@ pub(super) fn chosen(args: &Protect) -> Result<Option<Value>> {
     }
     let mut keys = Map::new();
     keys.insert("kind".into(), json!(kind.as_str()));
-    if args.shared && args.api_key_from.is_none() {
-        keys.insert("shared".into(), json!(true));
-    }
     let texts = [("issuer", args.issuer.clone()), ("header", args.header.clone())];
     for (key, text) in texts.into_iter().filter_map(|(key, text)| Some((key, text?))) {
         keys.insert(key.into(), text.into());
     }
-    if let Some(reference) = &args.api_key_from {
-        keys.insert("value".into(), reference_from_anywhere(reference)?.into());
-    }
+    whose(&mut keys, args)?;
     Ok(Some(if keys.len() == 1 { json!(kind.as_str()) } else { Value::Object(keys) }))
+}
+
+/// Writes into `keys` whose account or key it is.
+pub(super) fn whose(keys: &mut Map<String, Value>, args: &Protect) -> Result<()> {
+    match &args.api_key_from {
+        Some(reference) => {
+            keys.insert("value".into(), reference_from_anywhere(reference)?.into());
+        }
+        None if args.shared => {
+            keys.insert("shared".into(), json!(true));
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 /// The gateway may run in another directory than this command, so paths are written whole.
@@ -118,7 +138,7 @@ fn settings_key(server: &Server) -> Option<Credential> {
     Some(Credential::new([(header.header.clone(), value)], Holder::Shared))
 }
 
-async fn oauth(
+pub(super) async fn oauth(
     entry: &mut Entry,
     server: &Server,
     wanted: Option<&Wanted>,
@@ -214,7 +234,7 @@ pub(super) fn refused(server: &Server, error: &DiscoverError) -> Failure {
                 .help("try again when the server is well")
         }
         _ if server.place.command().is_some() => Failure::new(format!("{url} does not work as a server: {text}")).help(
-            "it sees nothing but the system's programs, its own home and what it was given: --read PATH, --write PATH, --network",
+            "it sees nothing but the system's programs, its own home and what it was given: --read PATH, --write PATH, --reach HOST, --network",
         ),
         DiscoverError::Upstream(_) | DiscoverError::NotMcp(_) => {
             Failure::new(format!("{url} is not an MCP endpoint: {text}"))

@@ -48,7 +48,8 @@ fn there(text: &str, sandbox: &Sandbox) -> String {
 /// Whether it worked, or this machine has too few walls and that is what was said.
 #[track_caller]
 fn worked(command: &str, ended: &Ended) -> bool {
-    let refused = format!("{}{}", ended.out, ended.err).contains("this machine cannot wall it off");
+    let said = format!("{}{}", ended.out, ended.err);
+    let refused = ["cannot wall it off", "cannot hold it to a list of hosts"].iter().any(|why| said.contains(why));
     assert_eq!(ended.code, i32::from(refused), "{command}\n{}", transcript(ended));
     !refused
 }
@@ -83,6 +84,8 @@ fn the_guide_can_be_followed() {
                 let told = sandbox.run(&[&check[..], &["--json"]].concat());
                 let told: Value = serde_json::from_str(&told.out).expect("JSON");
                 assert_eq!((&told["works"], &told["walled_off"]), (&true.into(), &true.into()), "{told}");
+                assert_eq!(told["network"], "registry.npmjs.org:443");
+                assert!(ended.out.contains("it reaches registry.npmjs.org:443, and nobody else"), "{}", ended.out);
             }
         }
         assert_eq!(sandbox.start(&UP, "Ctrl-C stops").stop(), 0, "{text}");
@@ -122,6 +125,14 @@ fn what_does_not_work_is_told_when_it_is_tried() {
     assert!(!ended.err.contains("leads to"), "{}", transcript(&ended));
     let ended = protect(documents, &["npx", "-y", "server-without-a-version"]);
     assert!(ended.code != 0 && ended.err.contains("whatever"), "{}", transcript(&ended));
+    for (words, said) in [
+        (["--reach", "https://api.example.com"], "write the host alone: api.example.com"),
+        (["--reach", "10.0.0.7:5432"], "private: true"),
+        (["--network", "--reach-private=10.0.0.7:5432"], "cannot be used with"),
+    ] {
+        let ended = sandbox.run(&[&["protect", "--read", documents][..], &words, &["--", "/bin/sh", &server]].concat());
+        assert!(ended.code != 0 && ended.err.contains(said), "{}", transcript(&ended));
+    }
     let listed = sandbox.run(&["server", "list"]);
     assert!(listed.out.contains("No server is registered"), "{}", transcript(&listed));
 }
