@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     io::{self, BufRead, Write},
-    net::{TcpStream, UdpSocket},
+    net::{TcpStream, ToSocketAddrs, UdpSocket},
     os::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixStream},
@@ -18,6 +18,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+#[path = "../proxied.rs"]
+mod proxied;
 
 fn main() {
     let mut lingers = false;
@@ -63,6 +66,12 @@ fn act(order: &str, what: &str) -> io::Result<String> {
         "seek" => Ok(seek(what)),
         "tcp" => TcpStream::connect_timeout(&what.parse().map_err(io::Error::other)?, Duration::from_secs(3))
             .map(|_| "connected".into()),
+        "greet" => proxied::greet(what),
+        "hold" => proxied::tunnel(what).map(|tunnel| {
+            std::mem::forget(tunnel);
+            "held".into()
+        }),
+        "resolve" => what.to_socket_addrs().map(|found| format!("{:?}", found.collect::<Vec<_>>())),
         "udp" => UdpSocket::bind("0.0.0.0:0")?.send_to(b"hostile", what).map(|_| "sent".into()),
         "abstract" => UnixStream::connect_addr(&SocketAddr::from_abstract_name(what)?).map(|_| "connected".into()),
         "unix" => UnixStream::connect(what).map(|_| "connected".into()),

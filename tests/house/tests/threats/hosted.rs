@@ -14,6 +14,10 @@ use portcullis_house::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::{account_site::send, visit::signed_in};
 
@@ -22,14 +26,14 @@ const CANARY: &str = "canary-of-alice";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program for the gateway to run, in a place of its own.
-struct Program {
+pub(super) struct Program {
     folder: TempDir,
     sandbox: &'static str,
 }
 
 impl Program {
     /// The small server, to be run with the best walls of this machine.
-    async fn new(house: &TestGateway) -> Result<Self> {
+    pub(super) async fn new(house: &TestGateway) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // It may be run as another user.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
@@ -45,7 +49,18 @@ impl Program {
         Ok(Self { folder, sandbox })
     }
 
-    fn entry(&self, name: &str, era: &str) -> Value {
+    /// These hosts and nobody else, or everybody where a process cannot be held to a list: then it is not started with one.
+    pub(super) async fn network(&self, house: &TestGateway, hosts: Value) -> Result<Value> {
+        let mut entry = self.entry("listed", "legacy");
+        entry["network"] = hosts.clone();
+        house.protect_as(entry).await?;
+        let (_, tokens) = house.client_of(&["listed"], ALICE).await?;
+        let answer = house.call("listed", &tokens[0].access, "notes", json!({})).send().await?;
+        Ok(if answer.json()["error"].is_object() { json!("all") } else { hosts })
+    }
+
+    /// What puts it behind the gateway under this name.
+    pub(super) fn entry(&self, name: &str, era: &str) -> Value {
         json!({ "name": name, "command": [self.folder.path().join("small"), era], "sandbox": self.sandbox })
     }
 }
@@ -65,7 +80,8 @@ impl Program {
     }
 }
 
-fn text(answer: &Answer) -> String {
+/// What a tool said.
+pub(super) fn text(answer: &Answer) -> String {
     let body = answer.json();
     let text = body["result"]["content"][0]["text"].as_str().unwrap_or_default();
     assert!(answer.status == 200 && body["result"]["isError"] != true, "{} {body}", answer.status);
@@ -100,6 +116,15 @@ async fn t89_key_and_files_of_one_person_are_in_nobody_elses_process() -> Result
         assert!(told.text().contains(&format!("/connections/{era}")), "{era}: {}", told.text());
         type_key(&house, ALICE, era, CANARY).await?;
         assert_eq!(text(&call(alice, "whoami", json!({})).await?), CANARY);
+        // spec: SEC-33: "Log every child start with command, digest of the package or image, user, upstream"
+        let started = house.events("process.started").await?;
+        let command = format!("{} {era}", program.folder.path().join("small").display());
+        let here: Vec<_> = started.iter().filter(|line| line["server"] == era).collect();
+        let [hers] = here[..] else { panic!("one process, and hers: {here:?}") };
+        assert!(hers["person"].is_string() && hers["details"]["command"] == command, "{hers}");
+        for fact in ["command_digest", "network", "walls"] {
+            assert!(hers["details"][fact].is_string(), "{hers}");
+        }
         assert_eq!(text(&call(alice, "keep", json!({ "note": "mine" })).await?), "kept");
 
         // Bob has none of it: not before he has a key, and not with one of his own.
@@ -167,6 +192,54 @@ async fn crash_fails_one_call_and_nobody_elses() -> Result<()> {
     }
     house.stop().await?;
     program.until_gone("").await
+}
+
+// spec: T-89, SEC-32
+#[tokio::test(flavor = "multi_thread")]
+async fn t89_server_with_a_list_of_hosts_reaches_no_other_through_a_gateway() -> Result<()> {
+    let house = TestGateway::start().await?;
+    let program = Program::new(&house).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let whom = listener.local_addr()?.to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.write_all(b"welcome\n").await;
+                let _ = stream.read(&mut [0; 8]).await;
+            });
+        }
+    });
+    if program.network(&house, json!([whom])).await? == "all" {
+        // What has no list is started here, so it was because of the list that the other one was not.
+        let (_, tokens) = house.client_of(&["plain"], ALICE).await?;
+        let answer = house.call("plain", &tokens[0].access, "notes", json!({})).send().await?;
+        ensure!(program.sandbox == "weak" || answer.status == 200, "{}", answer.text());
+        return house.stop().await;
+    }
+    for era in ["modern", "legacy"] {
+        let mut entry = program.entry(era, era);
+        entry["network"] = json!([whom]);
+        house.protect_as(entry).await?;
+        let (_, tokens) = house.client_of(&[era], ALICE).await?;
+        let call = async |tool: &str, whom: &str| {
+            house.call(era, &tokens[0].access, tool, json!({ "whom": whom })).send().await
+        };
+        assert_eq!(text(&call("greet", &whom).await?), "welcome", "{era}");
+        for (tool, whom) in [
+            ("greet", house.authority.as_str()),
+            ("greet", "169.254.169.254:80"),
+            ("greet", "example.com:443"),
+            ("dial", whom.as_str()),
+            ("dial", house.authority.as_str()),
+            ("dial", "169.254.169.254:80"),
+        ] {
+            let answer = call(tool, whom).await?.json();
+            assert_eq!(answer["result"]["isError"], true, "{era}: {tool} {whom}: {answer}");
+            let said = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+            assert_eq!(said.contains("is not among the hosts that the server"), tool == "greet", "{era}: {said}");
+        }
+    }
+    house.stop().await
 }
 
 // spec: T-89

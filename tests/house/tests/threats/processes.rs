@@ -4,7 +4,8 @@
 
 use std::{
     fs,
-    net::{TcpListener, UdpSocket},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
     os::{
         linux::net::SocketAddrExt,
         unix::{
@@ -14,7 +15,12 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +28,7 @@ use anyhow::{Context, Result, ensure};
 use portcullis_base::{Holder, PersonId, Secret, ServerName};
 use portcullis_gateway::{
     config::{Entry, Environment, Network, Process, ProcessLimits, Sandbox},
+    outbound::{Dialer, Resolve, Resolving},
     upstream::{
         Credential, UpstreamError,
         line::{Ended, Line, Lines, Whose},
@@ -42,6 +49,7 @@ struct Stage {
     hostile: PathBuf,
     /// What tells the processes of this test from all others.
     mark: String,
+    dialer: Dialer,
 }
 
 impl Stage {
@@ -55,7 +63,8 @@ impl Stage {
         let number = u32::from_be_bytes(
             portcullis_base::Digest::of(folder.path().as_os_str().as_encoded_bytes()).as_bytes()[..4].try_into()?,
         );
-        let stage = Self { folder, host, hostile, mark: format!("31536000.{number:010}") };
+        let dialer = Dialer::new([])?;
+        let stage = Self { folder, host, hostile, mark: format!("31536000.{number:010}"), dialer };
         // What this machine cannot do is never a reason for a test to pass without having looked.
         if let Err(why) = stage.host.standing(&Process::default()).await {
             ensure!(why.contains("sandbox: weak"), "{why}");
@@ -75,7 +84,8 @@ impl Stage {
 
     fn server(&self, argv: &[&str], process: Process) -> Processes {
         let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-        Processes::new(ServerName::parse("hostile").expect("name"), argv, Arc::new(process), &self.host)
+        let name = ServerName::parse("hostile").expect("name");
+        Processes::new(name, argv, Arc::new(process), &self.host, self.dialer.clone())
     }
 
     fn hostile(&self, process: Process) -> Processes {
@@ -388,6 +398,184 @@ async fn t89_no_network_leads_out() -> Result<()> {
     Ok(())
 }
 
+/// Says hello to whoever says it, answers plain requests with what was asked, and gives each connection that says nothing to
+/// the test.
+struct Greeter {
+    port: u16,
+    silent: mpsc::Receiver<TcpStream>,
+}
+
+impl Greeter {
+    fn new() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let (give, silent) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let give = give.clone();
+                thread::spawn(move || Self::serve(stream, &give));
+            }
+        });
+        Ok(Self { port, silent })
+    }
+
+    fn serve(stream: TcpStream, silent: &mpsc::Sender<TcpStream>) -> Option<()> {
+        let _ = silent.send(stream.try_clone().ok()?);
+        let mut stream = BufReader::new(stream);
+        let mut said = String::new();
+        stream.read_line(&mut said).ok()?;
+        if said.starts_with("GET ") {
+            while !said.ends_with("\r\n\r\n") {
+                stream.read_line(&mut said).ok().filter(|length| *length > 0)?;
+            }
+            let length = said.len();
+            said = format!("HTTP/1.1 200 OK\r\nproxy-authenticate: Basic\r\ncontent-length: {length}\r\n\r\n{said}");
+        } else {
+            said = "welcome\n".into();
+        }
+        stream.get_mut().write_all(said.as_bytes()).ok()
+    }
+
+    fn at(&self, host: &str) -> String {
+        format!("{host}:{}", self.port)
+    }
+}
+
+/// A process with this list of hosts.
+fn reaching(hosts: Value, process: Process) -> Process {
+    let entry = json!({ "name": "x", "command": ["x"], "network": hosts });
+    let entry = Entry::from_json(&entry.to_string()).expect("an entry");
+    let network = entry.server(&Environment::default()).unwrap_or_else(|why| panic!("{why}")).process.network;
+    Process { network, ..process }
+}
+
+/// Every name in `inside.example` is this machine, every other one the place where clouds keep their secrets.
+struct Names(AtomicUsize);
+
+impl Resolve for Names {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let ip = if host.ends_with("inside.example") { [127, 0, 0, 1] } else { [169, 254, 169, 254] };
+        Box::pin(async move { Ok(vec![(ip, port).into()]) })
+    }
+}
+
+/// Whether this machine can hold a process to a list; if not, it is seen that nothing is started.
+async fn lists_are_held(stage: &Stage) -> Result<bool> {
+    let process = reaching(json!(["api.example.com"]), stage.process().await);
+    match stage.host.standing(&process).await {
+        Ok(_) => Ok(true),
+        Err(why) => {
+            ensure!(why.contains("cannot hold it to a list of hosts"), "{why}");
+            let refused = stage.open(process).await.err().map(|error| error.to_string());
+            ensure!(refused.as_deref().is_some_and(|error| error.contains(&why)), "{refused:?}");
+            Ok(false)
+        }
+    }
+}
+
+// spec: T-89
+#[tokio::test]
+async fn t89_who_has_a_list_of_hosts_reaches_those_and_nothing_else() -> Result<()> {
+    let stage = Stage::new().await?;
+    if !lists_are_held(&stage).await? {
+        return Ok(());
+    }
+    let (listed, other) = (Greeter::new()?, Greeter::new()?);
+    let datagrams = UdpSocket::bind("127.0.0.1:0")?;
+    datagrams.set_nonblocking(true)?;
+    let mut line = stage.open(reaching(json!([listed.at("127.0.0.1")]), stage.process().await)).await?;
+    assert_eq!(order(&mut line, "greet", &listed.at("127.0.0.1")).await?.as_deref(), Ok("welcome"));
+    // A plain request is for the host that was checked, whatever it says itself, and has nothing of this connection.
+    let url = format!("http://{}/x?y", listed.at("127.0.0.1"));
+    let seen = order(&mut line, "greet", &url).await?.map_err(anyhow::Error::msg)?.to_ascii_lowercase();
+    assert!(seen.starts_with("get /x?y http/1.1\r\n"), "{seen}");
+    assert!(seen.contains(&format!("host: {}\r\n", listed.at("127.0.0.1"))), "{seen}");
+    assert!(!seen.contains("inside.example") && !seen.contains("canary") && !seen.contains("connection"), "{seen}");
+
+    for whom in [
+        other.at("127.0.0.1"),
+        listed.at("localhost"),
+        listed.at("[::1]"),
+        listed.at("[::ffff:127.0.0.1]"),
+        "169.254.169.254:80".to_owned(),
+        "example.com:443".to_owned(),
+    ] {
+        for whom in [whom.clone(), format!("http://{whom}/")] {
+            let said = order(&mut line, "greet", &whom).await?.expect_err(&whom);
+            assert!(said.contains("403") && said.contains("network: [..., \""), "{whom}: {said}");
+        }
+    }
+    for odd in ["127.0.0.1", &format!("x@{}", listed.at("127.0.0.1")), "/"] {
+        let said = order(&mut line, "greet", odd).await?.expect_err(odd);
+        assert!(said.contains(" 400 "), "{odd}: {said}");
+    }
+    for (how, whom) in [
+        ("tcp", listed.at("127.0.0.1")),
+        ("tcp", other.at("127.0.0.1")),
+        ("tcp", "169.254.169.254:80".to_owned()),
+        ("udp", "169.254.169.254:53".to_owned()),
+        ("resolve", "example.com:443".to_owned()),
+    ] {
+        let done = order(&mut line, how, &whom).await?;
+        assert!(done.is_err(), "{how} {whom}: {done:?}");
+    }
+    // Its own loopback is not that of this machine.
+    order(&mut line, "udp", &datagrams.local_addr()?.to_string()).await?.ok();
+    assert!(datagrams.recv(&mut [0; 8]).is_err());
+
+    // Another's list is another's.
+    let mut neighbour = stage.open(reaching(json!([other.at("127.0.0.1")]), stage.process().await)).await?;
+    assert_eq!(order(&mut neighbour, "greet", &other.at("127.0.0.1")).await?.as_deref(), Ok("welcome"));
+    assert!(order(&mut neighbour, "greet", &listed.at("127.0.0.1")).await?.is_err());
+    assert_eq!(order(&mut line, "greet", &listed.at("127.0.0.1")).await?.as_deref(), Ok("welcome"));
+
+    // Its tunnels end with it.
+    while listed.silent.try_recv().is_ok() {}
+    assert_eq!(order(&mut line, "hold", &listed.at("127.0.0.1")).await?.as_deref(), Ok("held"));
+    let mut held = listed.silent.recv_timeout(PATIENCE)?;
+    drop(line);
+    let ended = tokio::task::spawn_blocking(move || {
+        held.set_read_timeout(Some(PATIENCE))?;
+        held.read(&mut [0; 8])
+    });
+    assert_eq!(ended.await??, 0);
+    drop(neighbour);
+    stage.empty().await
+}
+
+// spec: T-89, T-23
+#[tokio::test]
+async fn t89_listed_name_is_private_only_if_that_was_said() -> Result<()> {
+    let stage = Stage::new().await?;
+    if !lists_are_held(&stage).await? {
+        return Ok(());
+    }
+    let names = Arc::new(Names(AtomicUsize::new(0)));
+    let stage = Stage { dialer: stage.dialer.clone().with_resolver(names.clone()), ..stage };
+    let inside = Greeter::new()?;
+    let asked = || names.0.swap(0, Ordering::Relaxed);
+    let at = |name: &str| inside.at(name);
+
+    let open = json!([at("*.inside.example"), at("metadata.example")]);
+    let mut line = stage.open(reaching(open, stage.process().await)).await?;
+    let said = order(&mut line, "greet", &at("a.inside.example")).await?.expect_err("private");
+    assert!(said.contains("403") && said.contains("private: true"), "{said}");
+    assert_eq!(asked(), 1);
+    for name in ["inside.example", "other.example", "localhost"] {
+        assert!(order(&mut line, "greet", &at(name)).await?.is_err(), "{name}");
+        assert_eq!(asked(), 0, "{name}: who is on no list is not even resolved");
+    }
+
+    let private = |name: &str| json!({ "host": at(name), "private": true });
+    let closed = json!([private("*.inside.example"), private("metadata.example")]);
+    let mut line = stage.open(reaching(closed, stage.process().await)).await?;
+    assert_eq!(order(&mut line, "greet", &at("a.B.inside.example")).await?.as_deref(), Ok("welcome"));
+    let said = order(&mut line, "greet", &at("metadata.example")).await?.expect_err("the place of secrets");
+    assert!(said.contains("403") && !said.contains("private"), "{said}");
+    Ok(())
+}
+
 // spec: TR-158
 #[tokio::test]
 async fn t89_nothing_is_left_after_two_hundred_rounds() -> Result<()> {
@@ -413,7 +601,19 @@ fn refused(entry: Value) -> String {
 #[test]
 fn t88_variables_that_run_code_and_lines_of_shell_are_refused() {
     let with = |name: &str| refused(json!({ "name": "x", "command": ["python3", "/srv/x.py"], "env": { name: "1" } }));
-    for name in ["LD_PRELOAD", "NODE_OPTIONS", "BASH_ENV", "PATH", "PYTHONPATH", "ld_audit", "HOME", "A=B", "1"] {
+    for name in [
+        "LD_PRELOAD",
+        "NODE_OPTIONS",
+        "BASH_ENV",
+        "PATH",
+        "PYTHONPATH",
+        "ld_audit",
+        "HOME",
+        "A=B",
+        "1",
+        "_JAVA_OPTIONS",
+        "npm_config_node_options",
+    ] {
         assert!(with(name).contains("env."), "{name}: {}", with(name));
     }
     assert_eq!(with("LOG_LEVEL"), "nothing");
