@@ -1,5 +1,6 @@
 """What every client does, feature by feature, for the clients that are driven from Python. A client here is an object with
-the methods that these steps use (see python1_client.py); features.mjs has the same steps for TypeScript, and rmcp/ for Rust.
+the methods that these steps use (see python1_client.py, and Host for what both SDKs have in common); features.mjs has the same
+steps for TypeScript, and rmcp/ for Rust.
 
 Each feature prints one line, {"feature", "ok", "why", "starts", "ends"}: `starts` and `ends` are how often the tool behind
 it was begun and came to its end, as the server wrote down outside of any session.
@@ -13,6 +14,8 @@ import traceback
 from pathlib import Path
 
 PATIENCE = 60
+# So many that they cannot all come together with the answer, with which some clients lose them.
+STEPS = "50"
 # Waiting for something that is written down by another process looks again this often.
 LOOK = 0.02
 # Nothing tells a client when its stream of news is open: without news for so long, it gives another cause for them.
@@ -41,8 +44,98 @@ def options(description):
     parser.add_argument("--key", required=True, help="tells this run's lines there from others")
     parser.add_argument("--features", required=True)
     parser.add_argument("--mode", default="legacy")
-    parser.add_argument("--declare", default="elicitation,sampling,roots", help="what the client says it can be asked")
+    parser.add_argument("--declare", type=lambda text: text.split(","), help="what the client says it can be asked")
     return parser.parse_args()
+
+
+class Host:
+    """A program on one of the SDKs, whose types are `types`: what it answers, and what it hears."""
+
+    def __init__(self, types, declared):
+        self.types = types
+        self.asked = []
+        self.on_log, self.on_progress = None, None
+        self.changed = asyncio.Event()
+        self.updated = {}
+        callbacks = {
+            "elicitation": ("elicitation_callback", self.elicit),
+            "sampling": ("sampling_callback", self.sample),
+            "roots": ("list_roots_callback", self.roots),
+        }
+        self.answers = dict(callbacks[name] for name in declared if name in callbacks)
+
+    async def elicit(self, _, params):
+        # The first revision with forms has nothing else.
+        if getattr(params, "mode", "form") == "url":
+            self.asked.append(("url", params.url))
+            return self.types.ElicitResult(action="accept")
+        self.asked.append(("form", params.message))
+        return self.types.ElicitResult(action="accept", content={"colour": COLOUR})
+
+    async def sample(self, _, params):
+        content = self.types.TextContent(type="text", text=THOUGHT)
+        return self.types.CreateMessageResult(role="assistant", content=content, model="none")
+
+    async def roots(self, _):
+        return self.types.ListRootsResult(roots=[self.types.Root(uri=ROOT)])
+
+    async def log(self, params):
+        if self.on_log:
+            self.on_log(params.data)
+
+    async def hear(self, message):
+        types = self.types
+        match getattr(message, "root", message):
+            case types.ProgressNotification(params=params) if self.on_progress:
+                self.on_progress(params.progress)
+            case types.ToolListChangedNotification():
+                self.changed.set()
+            case types.ResourceUpdatedNotification(params=params):
+                self.event_of(str(params.uri)).set()
+
+    def event_of(self, uri):
+        return self.updated.setdefault(uri, asyncio.Event()) if uri else self.changed
+
+    def news_of(self, uri):
+        event = self.event_of(uri)
+
+        async def told():
+            await event.wait()
+            event.clear()
+
+        return told
+
+    # The steps that are the same on a session of 1.x and a client of 2
+
+    async def resources(self):
+        return [str(resource.uri) for resource in (await self.sdk.list_resources()).resources]
+
+    async def prompts(self):
+        return [prompt.name for prompt in (await self.sdk.list_prompts()).prompts]
+
+    async def prompt(self, name, arguments):
+        return (await self.sdk.get_prompt(name, arguments)).messages[0].content.text
+
+    async def complete(self, prompt, argument, value):
+        reference = self.types.PromptReference(type="ref/prompt", name=prompt)
+        return (await self.sdk.complete(reference, {"name": argument, "value": value})).completion.values
+
+
+def text_of(content, failed):
+    text = " ".join(block.text for block in content)
+    if failed:
+        raise ToolError(text)
+    return text
+
+
+class ToolError(Exception):
+    pass
+
+
+async def run(options, client):
+    async with client.connected(options.target):
+        report_revision(client.revision)
+        await Run(client, options.state, options.key).all(options.features.split(","))
 
 
 class Run:
@@ -94,7 +187,7 @@ class Run:
 
     async def progress(self, key):
         values = []
-        text = await self.client.call("slow", {"key": key, "steps": "5"}, values.append)
+        text = await self.client.call("slow", {"key": key, "steps": STEPS}, values.append)
         expect(text == "finished", f"slow: {text}")
         expect(len(values) >= 2 and values == sorted(set(values)), f"progress: {values}")
 
@@ -196,9 +289,6 @@ class Run:
     async def no_sampling(self, key):
         return await self.refused(key, "think")
 
-    async def no_roots(self, key):
-        return await self.refused(key, "where")
-
     async def no_tasks(self, key):
         return await self.refused(key, "job")
 
@@ -215,6 +305,10 @@ def told(error):
         traceback.print_exception(error, file=sys.stderr)
     code = getattr(error, "code", None) or getattr(getattr(error, "error", None), "code", None)
     return f"{f'{code} ' if code else ''}{error or type(error).__name__}"[:600]
+
+
+def report_revision(revision):
+    print(json.dumps({"revision": revision}), flush=True)
 
 
 def report(feature, ok, why, lines):

@@ -9,9 +9,6 @@ import signal
 
 import features
 
-# A call that is given up with its process; long enough to be seen running.
-STEPS = "50"
-
 
 class Inspector:
     def __init__(self, options):
@@ -42,7 +39,7 @@ class Inspector:
             if process.returncode is None:
                 process.kill()
         if process.returncode != 0:
-            raise features.Seen(f"{method}: {(complained or said).decode()[-400:].strip()}")
+            raise features.Seen(f"{method}: {said.decode()[-200:].strip()} {complained.decode()[-450:].strip()}")
         value = json.loads(said)
         return value.get("result", value)
 
@@ -79,34 +76,44 @@ class Inspector:
 class Steps(features.Run):
     """Where this client does something of its own."""
 
-    async def elicit_form(self, key):
-        text = await self.client.call("ask", {"key": key})
-        features.expect(text.startswith("cancel"), f"ask: {text}")
-
-    async def elicit_url(self, key):
-        text = await self.client.call("open", {"key": key})
-        features.expect(text == "cancel", f"open: {text}")
-
     async def roots(self, key):
         """It has roots, and none of them."""
         text = await self.client.call("where", {"key": key})
         features.expect(text == "", f"where: {text}")
 
     async def cancel(self, key):
+        await self.given_up(key, "cancelled")
+
+    async def uncancelled(self, key):
+        await self.given_up(key, "done")
+
+    async def given_up(self, key, wanted):
         """Its process is ended in the middle of a call: with 2026-07-28 that is a cancellation, before that it is not."""
-        process = await self.client.start(*self.client.call_words("slow", {"key": key, "steps": STEPS}))
+        process = await self.client.start(*self.client.call_words("slow", {"key": key, "steps": features.STEPS}))
         await self.written(key, "start")
         process.send_signal(signal.SIGKILL)
         await process.wait()
         await self.written(key, "cancelled", "done")
-        wanted = "cancelled" if self.client.era == "modern" else "done"
         features.expect(self.lines(key) == ["start", wanted], f"the server wrote {self.lines(key)}")
+
+    async def no_subscribe(self, key):
+        return await self.unknown("resources/subscribe", "--uri", f"note://{key}")
+
+    async def no_completion(self, _):
+        return await self.unknown("completion/complete", "--prompt-name", "greet")
+
+    async def unknown(self, method, *more):
+        try:
+            await self.client.ask(method, *more)
+        except features.Seen as error:
+            return features.told(error)
+        raise features.Seen(f"there is {method}")
 
 
 async def main():
     options = features.options(__doc__)
     client = Inspector(options)
-    print('{"revision": null}', flush=True)
+    features.report_revision(None)
     await Steps(client, options.state, options.key).all(options.features.split(","))
 
 

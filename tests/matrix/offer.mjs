@@ -3,10 +3,22 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const CITIES = ['paris', 'park', 'party', 'rome'];
+const CITIES = ['paris', 'park', 'party', 'rome'];
 export const LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 export const PAGE = 'https://example.com/matrix';
 export const form = { type: 'object', properties: { colour: { type: 'string' } }, required: ['colour'] };
+
+export const PROMPTS = { prompts: [{ name: 'greet', description: 'Greets', arguments: [{ name: 'name', required: true }] }] };
+export const RESOURCES = { resources: [{ uri: 'note://board', name: 'board', mimeType: 'text/plain' }] };
+
+export const greeting = ({ params }) => ({
+    messages: [{ role: 'user', content: { type: 'text', text: `Hello, ${params.arguments?.name}!` } }]
+});
+
+export function completion({ params }) {
+    const values = CITIES.filter(city => city.startsWith(params.argument.value));
+    return { completion: { values, total: values.length, hasMore: false } };
+}
 
 export const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 export const text = value => ({ content: [{ type: 'text', text: value }] });
@@ -42,11 +54,11 @@ export class Notebook {
     }
 
     read(uri) {
-        return this.#notes.get(uri) ?? 'as it was';
+        return { contents: [{ uri, mimeType: 'text/plain', text: this.#notes.get(uri) ?? 'as it was' }] };
     }
 }
 
-export const schemaOf = names => ({
+const schemaOf = names => ({
     type: 'object',
     properties: Object.fromEntries(names.map(name => [name, { type: 'string' }])),
     required: names

@@ -57,8 +57,7 @@ def tool(name, *arguments):
 
 async def list_tools(_):
     watched.setdefault(server.request_context.session, set())
-    names = ["count", "slow", *(["ask"] if ELICITS else []), "think", "where", "touch", "chat"]
-    tools = [tool("echo", "message"), *(tool(name, "key") for name in names), *(tool(name) for name in extra_tools)]
+    tools = [tool(name, "message" if name == "echo" else "key") for name in TOOLS] + [tool(name) for name in extra_tools]
     return types.ServerResult(types.ListToolsResult(tools=tools))
 
 
@@ -154,7 +153,9 @@ async def chat(context, arguments):
     return "chatted"
 
 
-TOOLS = {"echo": echo, "count": count, "slow": slow, "ask": ask, "think": think, "where": where, "touch": touch, "chat": chat}
+TOOLS = {"echo": echo, "count": count, "slow": slow, "think": think, "where": where, "touch": touch, "chat": chat}
+if ELICITS:
+    TOOLS["ask"] = ask
 
 
 async def request_of_client(context, request, result):

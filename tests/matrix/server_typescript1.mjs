@@ -12,7 +12,7 @@ import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
 
-import { CITIES, LEVELS, Notebook, PAGE, form, sleep, text, tools } from './offer.mjs';
+import { LEVELS, Notebook, PAGE, PROMPTS, RESOURCES, completion, form, greeting, sleep, text, tools } from './offer.mjs';
 
 const [state, port] = process.argv.slice(2);
 const book = new Notebook(state);
@@ -112,18 +112,11 @@ function build() {
     const on = (schema, handler) => server.setRequestHandler(schema, handler);
     on(types.ListToolsRequestSchema, () => ({ tools: tools(names, book, { job: { execution: { taskSupport: 'required' } } }) }));
     on(types.CallToolRequestSchema, (request, extra) => callTool(request, extra, session));
-    on(types.ListPromptsRequestSchema, () => ({
-        prompts: [{ name: 'greet', description: 'Greets', arguments: [{ name: 'name', required: true }] }]
-    }));
-    on(types.GetPromptRequestSchema, ({ params }) => ({
-        messages: [{ role: 'user', content: { type: 'text', text: `Hello, ${params.arguments?.name}!` } }]
-    }));
-    on(types.CompleteRequestSchema, ({ params }) => {
-        const values = CITIES.filter(city => city.startsWith(params.argument.value));
-        return { completion: { values, total: values.length, hasMore: false } };
-    });
-    on(types.ListResourcesRequestSchema, () => ({ resources: [{ uri: 'note://board', name: 'board', mimeType: 'text/plain' }] }));
-    on(types.ReadResourceRequestSchema, ({ params: { uri } }) => ({ contents: [{ uri, mimeType: 'text/plain', text: book.read(uri) }] }));
+    on(types.ListPromptsRequestSchema, () => PROMPTS);
+    on(types.GetPromptRequestSchema, greeting);
+    on(types.CompleteRequestSchema, completion);
+    on(types.ListResourcesRequestSchema, () => RESOURCES);
+    on(types.ReadResourceRequestSchema, ({ params }) => book.read(params.uri));
     on(types.SubscribeRequestSchema, ({ params: { uri } }) => (session.watched.add(uri), {}));
     on(types.UnsubscribeRequestSchema, ({ params: { uri } }) => (session.watched.delete(uri), {}));
     on(types.SetLevelRequestSchema, ({ params: { level } }) => ((session.level = level), {}));

@@ -10,7 +10,7 @@ import { ProtocolError, Server, createMcpHandler, inputRequired } from '@modelco
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import { z } from 'zod';
 
-import { CITIES, Notebook, PAGE, form, sleep, text, tools } from './offer.mjs';
+import { Notebook, PAGE, PROMPTS, RESOURCES, completion, form, greeting, sleep, text, tools } from './offer.mjs';
 
 const [state, port] = process.argv.slice(2);
 const book = new Notebook(state);
@@ -112,18 +112,11 @@ function build() {
     const names = ['count', 'slow', 'ask', 'open', 'think', 'where', 'touch', 'chat', 'job'];
     server.setRequestHandler('tools/list', () => ({ tools: tools(names, book) }));
     server.setRequestHandler('tools/call', callTool);
-    server.setRequestHandler('prompts/list', () => ({
-        prompts: [{ name: 'greet', description: 'Greets', arguments: [{ name: 'name', required: true }] }]
-    }));
-    server.setRequestHandler('prompts/get', ({ params }) => ({
-        messages: [{ role: 'user', content: { type: 'text', text: `Hello, ${params.arguments?.name}!` } }]
-    }));
-    server.setRequestHandler('completion/complete', ({ params }) => {
-        const values = CITIES.filter(city => city.startsWith(params.argument.value));
-        return { completion: { values, total: values.length, hasMore: false } };
-    });
-    server.setRequestHandler('resources/list', () => ({ resources: [{ uri: 'note://board', name: 'board', mimeType: 'text/plain' }] }));
-    server.setRequestHandler('resources/read', ({ params: { uri } }) => ({ contents: [{ uri, mimeType: 'text/plain', text: book.read(uri) }] }));
+    server.setRequestHandler('prompts/list', () => PROMPTS);
+    server.setRequestHandler('prompts/get', greeting);
+    server.setRequestHandler('completion/complete', completion);
+    server.setRequestHandler('resources/list', () => RESOURCES);
+    server.setRequestHandler('resources/read', ({ params }) => book.read(params.uri));
     server.setRequestHandler('tasks/get', { params: z.looseObject({ taskId: z.string() }) }, getTask);
     return server;
 }

@@ -6,43 +6,27 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
 
-import { Bell, COLOUR, PATIENCE, ROOT, THOUGHT, parseOptions, run } from './features.mjs';
+import { Host, PATIENCE, parseOptions, run, textOf } from './features.mjs';
 
 const options = parseOptions();
-
-const CAPABILITIES = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} };
-const capabilities = Object.fromEntries(options.declare.filter(name => name in CAPABILITIES).map(name => [name, CAPABILITIES[name]]));
+const host = new Host(options);
+const { capabilities } = host;
 const sdk = new Client({ name: 'typescript-sdk-1', version: '1.0.0' }, { capabilities });
-const asked = [];
-const changed = new Bell();
-const updated = new Map();
-let onLog = () => {};
 
-const bellOf = uri => updated.get(uri) ?? updated.set(uri, new Bell()).get(uri);
-const text = result => result.content.map(block => block.text).join(' ');
-
-if (capabilities.elicitation) {
-    sdk.setRequestHandler(types.ElicitRequestSchema, ({ params }) => {
-        asked.push(params.mode === 'url' ? ['url', params.url] : ['form', params.message]);
-        return params.mode === 'url' ? { action: 'accept' } : { action: 'accept', content: { colour: COLOUR } };
-    });
-}
-if (capabilities.sampling) {
-    sdk.setRequestHandler(types.CreateMessageRequestSchema, () => ({ role: 'assistant', content: { type: 'text', text: THOUGHT }, model: 'none' }));
-}
-if (capabilities.roots) sdk.setRequestHandler(types.ListRootsRequestSchema, () => ({ roots: [{ uri: ROOT }] }));
-sdk.setNotificationHandler(types.ToolListChangedNotificationSchema, () => changed.ring());
-sdk.setNotificationHandler(types.ResourceUpdatedNotificationSchema, ({ params }) => bellOf(params.uri).ring());
-sdk.setNotificationHandler(types.LoggingMessageNotificationSchema, ({ params }) => onLog(params.data));
+if (capabilities.elicitation) sdk.setRequestHandler(types.ElicitRequestSchema, host.elicit);
+if (capabilities.sampling) sdk.setRequestHandler(types.CreateMessageRequestSchema, host.think);
+if (capabilities.roots) sdk.setRequestHandler(types.ListRootsRequestSchema, host.roots);
+sdk.setNotificationHandler(types.ToolListChangedNotificationSchema, host.toolsChanged);
+sdk.setNotificationHandler(types.ResourceUpdatedNotificationSchema, host.resourceUpdated);
+sdk.setNotificationHandler(types.LoggingMessageNotificationSchema, host.log);
 
 const client = {
-    asked,
+    asked: host.asked,
     tools: async () => (await sdk.listTools()).tools.map(tool => tool.name),
     async call(name, given, onProgress) {
         const more = { timeout: PATIENCE, ...(onProgress && { onprogress: ({ progress }) => onProgress(progress) }) };
         const result = await sdk.callTool({ name, arguments: given }, undefined, more);
-        if (result.isError) throw new Error(text(result));
-        return text(result);
+        return textOf(result);
     },
     async cancelWhen(name, given, started) {
         const abort = new AbortController();
@@ -54,22 +38,23 @@ const client = {
     resources: async () => (await sdk.listResources()).resources.map(resource => resource.uri),
     read: async uri => (await sdk.readResource({ uri })).contents[0].text,
     async watch(uri) {
-        if (!uri) return { heard: changed.heard, stop: () => {} };
+        const { heard } = host.bellOf(uri);
+        if (!uri) return { heard, stop: () => {} };
         await sdk.subscribeResource({ uri });
-        return { heard: bellOf(uri).heard, stop: () => sdk.unsubscribeResource({ uri }) };
+        return { heard, stop: () => sdk.unsubscribeResource({ uri }) };
     },
     prompts: async () => (await sdk.listPrompts()).prompts.map(prompt => prompt.name),
     prompt: async (name, given) => (await sdk.getPrompt({ name, arguments: given })).messages[0].content.text,
     complete: async (name, argument, value) =>
         (await sdk.complete({ ref: { type: 'ref/prompt', name }, argument: { name: argument, value } })).completion.values,
     async listenToLogs(level, heard) {
-        onLog = heard;
+        host.onLog = heard;
         await sdk.setLoggingLevel(level);
     },
     async job(name, given) {
         for await (const message of sdk.experimental.tasks.callToolStream({ name, arguments: given }, undefined, { task: {} })) {
             if (message.type === 'error') throw message.error;
-            if (message.type === 'result') return text(message.result);
+            if (message.type === 'result') return textOf(message.result);
         }
     }
 };

@@ -45,13 +45,19 @@ class Server:
     transport: str
     program: object
 
+    @property
+    def revision(self):
+        return self.name.split("-", 1)[1]
+
 
 @dataclass(frozen=True)
 class Client:
-    """One client in one era. `transports` are those it can speak without the gateway."""
+    """One client in one era. `revision` is the newest it speaks, none if it does not tell; `transports` are those it can
+    speak without the gateway."""
 
     name: str
     era: str
+    revision: object
     program: object
     transports: tuple
     declares: str = "elicitation,sampling,roots"
@@ -133,7 +139,7 @@ def rmcp(options):
     return [options.rmcp]
 
 
-MODERN = "2026-07-28"
+SESSIONS, MODERN = "2025-11-25", "2026-07-28"
 
 
 def mcp_remote_environment(options, directory):
@@ -141,23 +147,32 @@ def mcp_remote_environment(options, directory):
 
 
 WHO = [
-    Client("python-1", "legacy", PYTHON1, ALL),
-    Client("python-1.12", "legacy", python_client("1.12"), ALL),
-    Client("python-1.9", "legacy", python_client("1.9"), ALL, "sampling,roots"),
-    Client("python-1.7", "legacy", python_client("1.7"), ("sse",), "sampling,roots", comes_by="sse"),
-    Client("python-2-legacy", "legacy", in_mode(PYTHON2, "legacy"), ALL),
-    Client("python-2", "modern", in_mode(PYTHON2, "auto"), ("http", "stdio"), "elicitation,sampling,roots,tasks"),
-    Client("typescript-1", "legacy", TYPESCRIPT1, ALL),
-    Client("typescript-2-legacy", "legacy", in_mode(TYPESCRIPT2, "legacy"), ALL),
-    Client("typescript-2", "modern", in_mode(TYPESCRIPT2, MODERN), ("http", "stdio")),
-    Client("inspector-legacy", "legacy", in_mode(INSPECTOR, "legacy"), ("http", "sse"), environment=inspector_environment),
-    Client("inspector", "modern", in_mode(INSPECTOR, "modern"), ("http",), environment=inspector_environment),
-    Client("mcp-remote-legacy", "legacy", TYPESCRIPT1, ("http", "sse"), environment=mcp_remote_environment, proxy=mcp_remote()),
+    Client("python-1", "legacy", SESSIONS, PYTHON1, ALL),
+    Client("python-1.12", "legacy", "2025-06-18", python_client("1.12"), ALL),
+    Client("python-1.9", "legacy", "2025-03-26", python_client("1.9"), ALL, "sampling,roots"),
+    Client("python-1.7", "legacy", "2024-11-05", python_client("1.7"), ("sse",), "sampling,roots", comes_by="sse"),
+    Client("python-2-legacy", "legacy", SESSIONS, in_mode(PYTHON2, "legacy"), ALL),
+    Client("python-2", "modern", MODERN, in_mode(PYTHON2, "auto"), ("http", "stdio"), "elicitation,sampling,roots,tasks"),
+    Client("typescript-1", "legacy", SESSIONS, TYPESCRIPT1, ALL),
+    Client("typescript-2-legacy", "legacy", SESSIONS, in_mode(TYPESCRIPT2, "legacy"), ALL),
+    Client("typescript-2", "modern", MODERN, in_mode(TYPESCRIPT2, MODERN), ("http", "stdio")),
+    Client("inspector-legacy", "legacy", None, in_mode(INSPECTOR, "legacy"), ("http", "sse"), environment=inspector_environment),
+    Client("inspector", "modern", None, in_mode(INSPECTOR, "modern"), ("http",), environment=inspector_environment),
     Client(
-        "mcp-remote", "modern", TYPESCRIPT1, ("http",), environment=mcp_remote_environment, proxy=mcp_remote("--protocol", "auto")
+        "mcp-remote-legacy", "legacy", SESSIONS, TYPESCRIPT1, ("http", "sse"), environment=mcp_remote_environment, proxy=mcp_remote()
     ),
-    Client("rmcp-legacy", "legacy", in_mode(rmcp, "legacy"), ("http",)),
-    Client("rmcp", "modern", in_mode(rmcp, MODERN), ("http",), "elicitation,sampling,roots,tasks"),
+    # Its host speaks an older revision in either era; that it speaks the newest itself is seen by what it cannot put to its host.
+    Client(
+        "mcp-remote",
+        "modern",
+        SESSIONS,
+        TYPESCRIPT1,
+        ("http",),
+        environment=mcp_remote_environment,
+        proxy=mcp_remote("--protocol", "auto"),
+    ),
+    Client("rmcp-legacy", "legacy", SESSIONS, in_mode(rmcp, "legacy"), ("http",)),
+    Client("rmcp", "modern", MODERN, in_mode(rmcp, MODERN), ("http",), "elicitation,sampling,roots,tasks"),
 ]
 
 
