@@ -6,6 +6,10 @@ use tokio::{
     net::TcpStream,
 };
 
+/// What an answer with a result has in its first bytes.
+const RESULT: &[u8] = b"\"result\":";
+const BEGINNING: usize = 64;
+
 /// One keep-alive connection.
 pub struct Connection {
     stream: TcpStream,
@@ -61,7 +65,7 @@ impl Connection {
         Ok(Answer { status, head, body })
     }
 
-    /// Sends `request`, checks for 200 and throws the answer away: the inner loop of the load.
+    /// Sends `request`, checks for a result and throws the answer away: the inner loop of the load.
     pub async fn call(&mut self, request: &[u8]) -> Result<()> {
         self.stream.write_all(request).await?;
         let end = self.read_head().await?;
@@ -69,7 +73,9 @@ impl Connection {
         while self.buffer.len() < end + length {
             ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the answer broke off");
         }
-        if status(&self.buffer)? != 200 {
+        // An error of the call has that status too.
+        let begins = &self.buffer[end..(end + BEGINNING).min(end + length)];
+        if status(&self.buffer)? != 200 || !begins.windows(RESULT.len()).any(|window| window == RESULT) {
             bail!("unexpected answer: {}", String::from_utf8_lossy(&self.buffer));
         }
         self.buffer.clear();

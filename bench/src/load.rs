@@ -6,7 +6,13 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::{http::Connection, targets::Target};
+use crate::{
+    http::Connection,
+    targets::{self, Target},
+};
+
+/// Ids that each connection has for itself.
+const CALLS: usize = 100_000;
 
 /// One measurement of one target.
 #[derive(Clone, Serialize)]
@@ -36,11 +42,15 @@ pub async fn run(target: &Target, concurrency: usize, duration: Duration) -> Res
     let cpu_before = target.cpu()?;
     let start = Instant::now();
     let mut tasks = JoinSet::new();
-    for mut connection in connections {
-        let request = target.request.clone();
+    for (number, mut connection) in connections.into_iter().enumerate() {
+        let mut request = target.requests[number % target.requests.len()].clone();
+        let id = targets::id_digits(&request);
         tasks.spawn(async move {
             let mut nanos = Vec::with_capacity(64 * 1024);
             while start.elapsed() < duration {
+                // In a session no two requests may have one id: a gateway takes the second for the first, sent again.
+                let call = targets::FIRST_ID + number * CALLS + nanos.len() % CALLS;
+                request[id.clone()].copy_from_slice(call.to_string().as_bytes());
                 let sent = Instant::now();
                 connection.call(&request).await?;
                 nanos.push(sent.elapsed().as_nanos() as u64);

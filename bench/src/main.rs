@@ -14,7 +14,7 @@ mod upstream;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::targets::Endpoint;
@@ -60,6 +60,9 @@ struct Run {
     /// Open sessions, and how many of them have an event stream, at a server of 2026-07-28: `IDLE/STREAMS`.
     #[arg(long, default_value = "5000/2000")]
     bridged: sessions::Crowd,
+    /// What the gateway may take with these, in MiB; more fails the run.
+    #[arg(long, default_value_t = 300.0)]
+    bridged_mib: f64,
     /// Where to write all numbers.
     #[arg(long, default_value = "target/benchmark.json")]
     json: PathBuf,
@@ -88,10 +91,16 @@ async fn measure(run: Run) -> Result<()> {
         }
         report::progress(connections);
     }
+    // First, because what the others took is not all given back at once.
+    let bridged = sessions::open(&house, Endpoint::STATELESS, run.bridged).await?;
+    let taken = bridged.resident_mib;
+    report.sessions(bridged);
     for &count in &run.sessions {
         report.sessions(sessions::open(&house, Endpoint::SESSIONS, sessions::Crowd::streams(count)).await?);
     }
-    report.sessions(sessions::open(&house, Endpoint::STATELESS, run.bridged).await?);
     report.print();
-    report.write(&run.json)
+    report.write(&run.json)?;
+    let most = run.bridged_mib;
+    ensure!(taken <= most, "bridged sessions take {taken:.1} MiB, more than the {most:.1} MiB of --bridged-mib");
+    Ok(())
 }

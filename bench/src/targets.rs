@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     net::{SocketAddr, TcpListener},
+    ops::Range,
     path::Path,
     process::{Child, Command, Stdio},
     time::Instant,
@@ -47,9 +48,22 @@ pub struct Target {
     pub name: &'static str,
     /// `host:port`.
     pub authority: String,
-    /// The prepared call.
-    pub request: Vec<u8>,
+    /// The prepared call; in each of several sessions, where it is made in sessions.
+    pub requests: Vec<Vec<u8>>,
     processes: Vec<u32>,
+}
+
+/// Sessions over which calls are spread.
+const SESSIONS: usize = 16;
+/// The id of a prepared call. Those of a run have as many digits.
+pub const FIRST_ID: usize = 10_000_000;
+
+/// Where the digits of its id are in a prepared call.
+pub fn id_digits(request: &[u8]) -> Range<usize> {
+    let marked = format!("\"id\":{FIRST_ID}");
+    let at = request.windows(marked.len()).position(|window| window == marked.as_bytes());
+    let end = at.expect("a prepared call has that id") + marked.len();
+    end - FIRST_ID.to_string().len()..end
 }
 
 impl Target {
@@ -136,8 +150,8 @@ impl House {
         let mut house =
             Self { targets: Vec::new(), gateway: gateway_process, authority, tokens, children, _folder: folder };
         let plain = |name, at: SocketAddr, processes| {
-            let request = stateless_call(&at.to_string(), "/mcp", None, "work");
-            Target { name, authority: at.to_string(), request, processes }
+            let requests = vec![stateless_call(&at.to_string(), "/mcp", None, "work")];
+            Target { name, authority: at.to_string(), requests, processes }
         };
         house.targets = vec![plain("direct", upstream, Vec::new()), plain("nginx", nginx, nginx_processes)];
         house.targets.push(house.stateless("portcullis", Endpoint::STATELESS, "work"));
@@ -150,17 +164,20 @@ impl House {
 
     /// Calls of 2026-07-28.
     fn stateless(&self, name: &'static str, endpoint: Endpoint, tool: &str) -> Target {
-        let request = stateless_call(&self.authority, endpoint.path, Some(self.token(endpoint)), tool);
-        Target { name, authority: self.authority.clone(), request, processes: vec![self.gateway] }
+        let requests = vec![stateless_call(&self.authority, endpoint.path, Some(self.token(endpoint)), tool)];
+        Target { name, authority: self.authority.clone(), requests, processes: vec![self.gateway] }
     }
 
-    /// Calls of 2025-11-25, in a session of their own.
+    /// Calls of 2025-11-25, in as many sessions as no gateway minds for what is under way in one.
     async fn session(&self, name: &'static str, endpoint: Endpoint) -> Result<Target> {
         let bearer = format!("Bearer {}", self.token(endpoint));
         let mut connection = Connection::open(&self.authority).await?;
-        let session = begin(&mut connection, &self.authority, endpoint, &bearer).await?;
-        let request = session_call(&self.authority, endpoint.path, &bearer, &session);
-        Ok(Target { name, authority: self.authority.clone(), request, processes: vec![self.gateway] })
+        let mut requests = Vec::new();
+        for _ in 0..SESSIONS {
+            let session = begin(&mut connection, &self.authority, endpoint, &bearer).await?;
+            requests.push(session_call(&self.authority, endpoint.path, &bearer, &session));
+        }
+        Ok(Target { name, authority: self.authority.clone(), requests, processes: vec![self.gateway] })
     }
 
     /// A token for an endpoint.
@@ -202,7 +219,7 @@ pub fn resident(process: u32) -> Result<f64> {
 fn call(tool: &str) -> Value {
     json!({
         "jsonrpc": "2.0",
-        "id": 1,
+        "id": FIRST_ID,
         "method": "tools/call",
         "params": {
             "name": tool,

@@ -42,9 +42,7 @@ type Answer = Response<Either<Full<Bytes>, BoxBody<Bytes, Infallible>>>;
 
 async fn answer(request: Request<Incoming>, speaks: Speaks) -> Result<Answer, hyper::Error> {
     if request.method() == Method::GET {
-        let mut response = Response::new(Either::Right(Silence.boxed()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        return Ok(response);
+        return Ok(open_stream(None));
     }
     let body = request.into_body().collect().await?.to_bytes();
     // The call that is measured is answered without parsing it; only its id is looked up.
@@ -62,7 +60,13 @@ async fn answer(request: Request<Incoming>, speaks: Speaks) -> Result<Answer, hy
     let result = match message["method"].as_str().unwrap_or_default() {
         "server/discover" if speaks == Speaks::Stateless => {
             json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"],
-            "capabilities": { "tools": {} }, "ttlMs": 60_000, "cacheScope": "public" })
+            "capabilities": { "tools": { "listChanged": true } }, "ttlMs": 60_000, "cacheScope": "public" })
+        }
+        "subscriptions/listen" if speaks == Speaks::Stateless => {
+            let acknowledged = json!({ "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                "params": { "notifications": { "toolsListChanged": true },
+                    "_meta": { "io.modelcontextprotocol/subscriptionId": id } } });
+            return Ok(open_stream(Some(format!("data: {acknowledged}\n\n").into())));
         }
         "initialize" if speaks == Speaks::Sessions => json!({ "protocolVersion": message["params"]["protocolVersion"],
             "capabilities": { "tools": {} }, "serverInfo": { "name": "bench", "version": "1" } }),
@@ -97,18 +101,27 @@ fn json_response(body: Bytes) -> Answer {
     response
 }
 
-/// An event stream that stays open and says nothing.
-struct Silence;
+fn open_stream(first: Option<Bytes>) -> Answer {
+    let mut response = Response::new(Either::Right(Silence(first).boxed()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+/// An event stream that stays open and says nothing after its first piece.
+struct Silence(Option<Bytes>);
 
 impl Body for Silence {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
+        mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        std::task::Poll::Pending
+        match self.0.take() {
+            Some(first) => std::task::Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => std::task::Poll::Pending,
+        }
     }
 }
 
