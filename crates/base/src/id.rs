@@ -64,6 +64,26 @@ id!(
     /// One MCP session of a client (revisions 2025-03-26 to 2025-11-25).
     SessionId, "ses"
 );
+id!(
+    /// One call that waits for a human, or waited.
+    ApprovalId, "apr"
+);
+id!(
+    /// A call that somebody approved ahead, for a while.
+    StandingGrantId, "stg"
+);
+id!(
+    /// Somebody's wish to use a server.
+    AccessRequestId, "arq"
+);
+id!(
+    /// A right to use a server that ends.
+    AccessGrantId, "acg"
+);
+id!(
+    /// Somebody's leave for somebody else to say yes and no in their stead.
+    DelegationId, "del"
+);
 
 /// Whose a connection is. Nobody ever gets another holder's credential. spec: UP-40, T-51
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

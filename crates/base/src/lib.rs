@@ -6,13 +6,18 @@
 mod digest;
 mod id;
 mod random;
+mod risk;
 mod secret;
 mod text;
 mod time;
 
 pub use digest::Digest;
-pub use id::{CallId, ClientId, ConnectionId, GrantId, Holder, PersonId, ServerName, ServerNameError, SessionId};
+pub use id::{
+    AccessGrantId, AccessRequestId, ApprovalId, CallId, ClientId, ConnectionId, DelegationId, GrantId, Holder,
+    PersonId, ServerName, ServerNameError, SessionId, StandingGrantId,
+};
 pub use random::{Rng, SeededRng, token};
+pub use risk::{Class, Classes, Label, Labels};
 pub use secret::Secret;
 pub use text::printable;
 pub use time::{Clock, ManualClock, Timestamp};
