@@ -1,11 +1,14 @@
 //! Conditions: CEL expressions, checked and compiled when rules are loaded, bounded when they are judged.
 //!
 //! The interpreter has no budget of its own, so what goes in is bounded: the expression by length, nesting and known
-//! names, the arguments by size, and both together by the steps that loops over them could take.
+//! names, the arguments by size, and both together by what judging them can cost at most ([`cost`]).
 
 mod arguments;
 mod check;
+mod cost;
 mod moment;
+mod network;
+pub(crate) mod types;
 
 use std::{
     collections::HashMap,
@@ -13,25 +16,28 @@ use std::{
 };
 
 use cel::{Context, Env, Program, Value, objects::Key};
+use portcullis_base::{Class, Label, ServerName};
 
-use self::arguments::{Arguments, ArgumentsError};
+use self::{
+    arguments::{Arguments, ArgumentsError},
+    check::Variables,
+    cost::Size,
+    types::Scope,
+};
 use crate::request::{Facts, Target};
 
 /// The functions of all conditions. Building it registers some two hundred overloads, so there is one.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     moment::declare(&mut env).expect("the standard library has no such functions on numbers");
+    network::declare(&mut env).expect("the standard library has no such function on texts");
     Arc::new(env)
 });
-
-/// Steps that the loops of one condition may take: some ten milliseconds.
-const STEPS: u64 = 10_000;
-/// The same for what one step may touch, in members times bytes.
-const TOUCHED: u64 = 10_000_000;
 
 /// A compiled condition.
 #[derive(Debug)]
 pub(crate) struct Condition {
+    text: Box<str>,
     program: Program,
     shape: check::Shape,
 }
@@ -39,7 +45,7 @@ pub(crate) struct Condition {
 /// What is wrong in an expression.
 pub(crate) struct ConditionError {
     pub(crate) message: String,
-    pub(crate) nearest: Option<&'static str>,
+    pub(crate) nearest: Option<String>,
 }
 
 impl Condition {
@@ -51,12 +57,44 @@ impl Condition {
             ConditionError { message: format!("the condition cannot be read: {first}"), nearest: None }
         })?;
         let shape = check::expression(program.expression())?;
-        Ok(Self { program, shape })
+        let condition = Self { text: text.into(), program, shape };
+        condition.fits(Scope::default())?;
+        Ok(condition)
+    }
+
+    /// Checks that everything in it can be as it wants it, where it is judged.
+    pub(crate) fn fits(&self, scope: Scope<'_>) -> Result<(), ConditionError> {
+        types::check(self.program.expression(), scope)
+    }
+
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it asks whether something is there.
+    pub(crate) fn has_guards(&self) -> bool {
+        self.shape.guards
+    }
+
+    /// Whether it matters to it what is known of the tool.
+    pub(crate) fn reads_risk(&self) -> bool {
+        self.shape.variables.has_risk()
+    }
+
+    /// Whether it matters to it what the session is called.
+    pub(crate) fn reads_session(&self) -> bool {
+        self.shape.variables.has_session()
     }
 
     /// Whether the arguments of a call matter to it.
     pub(crate) fn reads_arguments(&self) -> bool {
-        self.shape.reads_arguments
+        self.shape.variables.has_arguments()
+    }
+
+    /// Whether this variable matters to it.
+    pub(crate) fn reads(&self, variable: &str) -> bool {
+        self.shape.variables.names().any(|name| name == variable)
     }
 }
 
@@ -69,8 +107,13 @@ pub(crate) struct Judge<'f> {
 
 struct Prepared {
     context: Context<'static, 'static>,
-    members: u64,
-    bytes: u64,
+    /// Which variables the context has.
+    known: Variables,
+    /// How large the arguments and everything else are.
+    arguments: Size,
+    others: Size,
+    /// What conditions may still cost.
+    left: u64,
 }
 
 /// Why a condition has no answer.
@@ -95,11 +138,18 @@ impl<'f> Judge<'f> {
             Err(ArgumentsError::Unreadable(why)) => return Err(Unjudged::Unreadable(why)),
             Err(ArgumentsError::TooLarge(why)) => return Err(Unjudged::Failed((*why).into())),
         };
-        let loops = condition.shape.loops;
-        let steps = prepared.members.saturating_pow(loops);
-        if loops > 0 && (steps > STEPS || prepared.members.saturating_mul(prepared.bytes) > TOUCHED) {
-            return Err(Unjudged::Failed("the arguments are too large to loop over".into()));
+        for variable in condition.shape.variables.without(prepared.known).names() {
+            prepared.context.add_variable_from_value(variable, value(variable, facts));
         }
+        prepared.known = prepared.known.or(condition.shape.variables);
+        let cost = cost::bound(condition.program.expression(), prepared.arguments, prepared.others);
+        if cost > cost::CONDITION {
+            return Err(Unjudged::Failed("the arguments are too large for this condition".into()));
+        }
+        prepared.left = match prepared.left.checked_sub(cost) {
+            Some(left) => left,
+            None => return Err(Unjudged::Failed("the arguments are too large for all conditions together".into())),
+        };
         match condition.program.execute(&prepared.context) {
             Ok(Value::Bool(holds)) => Ok(holds),
             Ok(_) => Err(Unjudged::Failed("the condition is neither true nor false".into())),
@@ -111,53 +161,84 @@ impl<'f> Judge<'f> {
 
 fn prepare(facts: &Facts<'_>) -> Result<Prepared, ArgumentsError> {
     let arguments = Arguments::read(facts.arguments.unwrap_or("{}"))?;
-    let texts = |texts: &mut dyn Iterator<Item = &str>| Value::List(Arc::new(texts.map(Value::from).collect()));
-    let person = [
-        ("id", Value::from(facts.person.as_str())),
-        ("name", Value::from(facts.name)),
-        ("groups", texts(&mut facts.groups.iter().map(|group| &**group))),
-        ("roles", texts(&mut facts.roles.iter().copied())),
-    ];
-    let person: HashMap<Key, Value> = person.into_iter().map(|(name, value)| (Key::from(name), value)).collect();
-    // What is not known is not there, and a condition on it has no answer.
-    let age =
-        facts.authenticated_at.map(|at| Value::from(i64::try_from(facts.now.since(at).as_secs()).unwrap_or(i64::MAX)));
-    let sign_in = [("age_seconds", age), ("acr", facts.acr.map(Value::from))];
-    let sign_in: HashMap<Key, Value> =
-        sign_in.into_iter().filter_map(|(name, value)| Some((Key::from(name), value?))).collect();
-    let tool = if let Target::Tool(name) = facts.target { name } else { "" };
-
     let mut context = Context::with_env(Arc::clone(&ENV));
     context.add_variable_from_value("args", arguments.value);
-    context.add_variable_from_value("person", Value::Map(person.into()));
-    context.add_variable_from_value("signin", Value::Map(sign_in.into()));
-    context.add_variable_from_value("client", facts.client.as_str());
-    context.add_variable_from_value("server", facts.server.as_str());
-    context.add_variable_from_value("tool", tool);
-    context.add_variable_from_value("method", facts.method);
-    context.add_variable_from_value("now", facts.now.as_secs());
-    Ok(Prepared { context, members: arguments.members, bytes: arguments.bytes })
+    // Whatever else a condition looks at, it is no larger than all of it together.
+    let texts = facts.groups.iter().chain(facts.tags).chain(facts.session_labels).map(|text| text.len());
+    let others =
+        [facts.name, facts.person.as_str(), facts.client.as_str(), facts.method, facts.acr.unwrap_or_default()];
+    let named = others.into_iter().map(str::len).chain([facts.target.name().map_or(0, str::len)]);
+    let (bytes, items) = texts.chain(named).fold((0, 64), |(bytes, items), length| (bytes + length as u64, items + 1));
+    let others = Size { bytes: bytes + 1024, items };
+    Ok(Prepared { context, known: Variables::ARGUMENTS, arguments: arguments.size, others, left: cost::CALL })
+}
+
+/// The value of a variable other than `args`.
+fn value(variable: &str, facts: &Facts<'_>) -> Value {
+    fn texts<'t>(texts: impl Iterator<Item = &'t str>) -> Value {
+        Value::List(Arc::new(texts.map(Value::from).collect()))
+    }
+    // What is not known is not there, and a condition on it has no answer.
+    fn map<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+        let known = members.into_iter().filter_map(|(name, value)| Some((Key::from(name), value?)));
+        Value::Map(known.collect::<HashMap<_, _>>().into())
+    }
+    let shared = |texts_of: &[Arc<str>]| texts(texts_of.iter().map(|text| &**text));
+    match variable {
+        "person" => map([
+            ("id", Some(facts.person.as_str().into())),
+            ("name", Some(facts.name.into())),
+            ("kind", Some(facts.kind.as_str().into())),
+            ("groups", Some(shared(facts.groups))),
+            ("roles", Some(texts(facts.roles.iter().copied()))),
+        ]),
+        "signin" => {
+            let age = facts.authenticated_at.map(|at| facts.now.since(at).as_secs());
+            let age = age.map(|age| Value::from(i64::try_from(age).unwrap_or(i64::MAX)));
+            map([("age_seconds", age), ("acr", facts.acr.map(Value::from))])
+        }
+        "network" => map([("address", facts.address.map(|at| Value::from(at.to_canonical().to_string())))]),
+        "session" => map([("labels", Some(shared(facts.session_labels)))]),
+        "classes" => texts(facts.risk().iter().map(Class::as_str)),
+        "labels" => texts(facts.labels.iter().map(Label::as_str)),
+        "tags" => shared(facts.tags),
+        "client" => facts.client.as_str().into(),
+        "server" => facts.server.as_str().into(),
+        "through" => facts.through.map_or("", ServerName::as_str).into(),
+        "tool" => if let Target::Tool(name) = facts.target { name } else { "" }.into(),
+        "method" => facts.method.into(),
+        "now" => facts.now.as_secs().into(),
+        _ => Value::Null,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use portcullis_base::{ClientId, PersonId, ServerName, Timestamp};
+    use portcullis_base::{Classes, ClientId, PersonId, Timestamp};
 
     use super::*;
+    use crate::who::Kind;
 
     fn judge(text: &str, arguments: &str) -> Result<bool, String> {
         let facts = Facts {
             person: &PersonId::new("usr_1"),
             name: "alice",
+            kind: Kind::Person,
             groups: &["eng".into(), "ops".into()],
             roles: &["admin"],
             client: &ClientId::new("https://app.example/client.json"),
             server: &ServerName::parse("sample").unwrap(),
+            through: Some(&ServerName::parse("daily").unwrap()),
             method: "tools/call",
             target: Target::Tool("echo"),
+            classes: Classes::from(Class::Write).with(Class::Destructive),
+            labels: Label::PrivateData.into(),
+            tags: &["pci".into()],
             arguments: Some(arguments),
             authenticated_at: Some(Timestamp::from_secs(1_795_400_000 - 90)),
             acr: None,
+            address: Some("::ffff:10.1.2.3".parse().unwrap()),
+            session_labels: &["tainted".into()],
             // A Monday, 02:13:20.
             now: Timestamp::from_secs(1_795_400_000),
         };
@@ -180,6 +261,10 @@ mod tests {
             "now.getDayOfWeek() == 1 && now.getHours() == 2 && now.getMinutes() == 13 && now < timestamp('2027-01-01T00:00:00Z')",
             "args.to.exists(m, args.deep.a.exists(d, m == 'a@x'))",
             "signin.age_seconds == 90 && signin.age_seconds < 15 * 60 && !has(signin.acr)",
+            "classes == ['write', 'destructive'] && 'private_data' in labels && 'pci' in tags && through == 'daily'",
+            "person.kind == 'person' && session.labels.exists(l, l == 'tainted')",
+            "network.address == '10.1.2.3' && network.address.within('10.0.0.0/8') && network.address.within('10.1.2.3')",
+            "!network.address.within('10.2.0.0/16') && !network.address.within('fd00::/8')",
         ] {
             assert_eq!(judge(holds, arguments), Ok(true), "{holds}");
         }
@@ -193,7 +278,6 @@ mod tests {
             "args.nothing == 1",
             "args.a + 1 > 2",
             "args.a",
-            "1",
             "timestamp('soon') < now",
             "1 / 0 == 1",
             "signin.acr == 'mfa'",
@@ -221,15 +305,39 @@ mod tests {
     fn expressions_are_refused_when_they_name_what_is_not_there_or_nest_too_deep() {
         let refused = |text: &str| Condition::compile(text).err().map(|error| (error.message, error.nearest));
         let nearest = |text: &str| refused(text).unwrap().1;
-        assert_eq!(nearest("arg.amount > 1"), Some("args"));
-        assert_eq!(nearest("person.group == 'x'"), Some("groups"));
-        assert_eq!(nearest("signin.age_second < 60"), Some("age_seconds"));
-        assert_eq!(nearest("sigin.acr == 'mfa'"), Some("signin"));
-        assert_eq!(nearest("args.a.startWith('x')"), Some("startsWith"));
+        assert_eq!(nearest("arg.amount > 1").as_deref(), Some("args"));
+        assert_eq!(nearest("person.group == 'x'").as_deref(), Some("groups"));
+        assert_eq!(nearest("signin.age_second < 60").as_deref(), Some("age_seconds"));
+        assert_eq!(nearest("sigin.acr == 'mfa'").as_deref(), Some("signin"));
+        assert_eq!(nearest("args.a.startWith('x')").as_deref(), Some("startsWith"));
+        assert_eq!(nearest("network.adress == ''").as_deref(), Some("address"));
+        assert_eq!(nearest("'x' in session.label").as_deref(), Some("labels"));
+        assert_eq!(nearest("'destuctive' in classes").as_deref(), Some("destructive"));
+        assert_eq!(
+            nearest("labels.exists(l, l == 'bulk') || 'privat_data' in labels").as_deref(),
+            Some("private_data")
+        );
         for text in [
             "",
             "args.a >",
             "args.a.matches('x+')",
+            "1",
+            "person.name",
+            "person.name > 5",
+            "person.groups == 'ops'",
+            "now == '2027'",
+            "now.startsWith('2')",
+            "person.groups.exists(g, g > 1)",
+            "size(args) + 'x' == 'x'",
+            "client - 1 == 2",
+            "!person.name",
+            "args.a && tool",
+            "1 in client",
+            "args.n > 1 ? server : tool",
+            "person.name.first == 'x'",
+            "'robot' == person.kind",
+            "network.address.within('10.0.0.0/33')",
+            "network.address.within('intern')",
             "Foo{a: 1} == Foo{a: 1}",
             &"(".repeat(2000),
             &format!("{}true{}", "(".repeat(30), ")".repeat(30)),

@@ -1,15 +1,19 @@
-//! Facts of one call and the rules in force: one decision, with the rule that made it.
+//! Facts of one call and the rules in force: one decision, with the rule that made it and what it puts on the call.
 //!
 //! The access list of the server comes first: whoever is not on it is told nothing more. Then the strongest effect of all
-//! rules that apply decides, and among equals the one that stands first. Being on the access list is itself the weakest
-//! allow; without it and without a rule the answer is no.
+//! written rules that apply decides, and among equals the one that stands first. Where none of them has an effect, the
+//! access list says by the classes of the tool whether it is allowed, asked about or denied.
 
 use std::sync::Arc;
 
+use portcullis_base::{Class, Classes};
+
 use crate::{
     access::Access,
+    ask::{Ask, Assurance},
     bundle::Bundle,
     condition::{Condition, Judge, Unjudged},
+    obligations::{Obligations, Redact},
     request::Facts,
     rule::{Effect, Rule, StepUp},
 };
@@ -32,8 +36,15 @@ pub enum Reason {
 pub struct Shadow {
     /// The rule.
     pub rule: Arc<str>,
-    /// What it would have done.
-    pub effect: Effect,
+    /// What it would have said; nothing if it only has obligations.
+    pub effect: Option<Effect>,
+}
+
+impl Shadow {
+    /// As it stands in records.
+    pub fn as_str(&self) -> &'static str {
+        self.effect.map_or("oblige", Effect::as_str)
+    }
 }
 
 /// The decision on one call.
@@ -47,15 +58,10 @@ pub struct Decision {
     pub revision: Arc<str>,
     /// Why.
     pub reason: Reason,
+    /// What is put on the call if it goes on: now, or when the demands are met. If it does not: what is masked in its record.
+    pub obligations: Obligations,
     /// Rules in shadow that apply: for the record only.
     pub shadows: Vec<Shadow>,
-}
-
-/// The strongest rule so far and its place; a place beyond all rules is the access list.
-struct Strongest {
-    effect: Effect,
-    place: usize,
-    reason: Reason,
 }
 
 /// Decides on one call.
@@ -73,59 +79,127 @@ pub(crate) fn judge(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> (Dec
         rule: Arc::clone(bundle.access_rule()),
         revision: Arc::clone(bundle.revision()),
         reason: Reason::Rule,
+        obligations: Obligations::default(),
         shadows: Vec::new(),
     };
-    if !access.admits(facts.groups) {
+    if !access.admits(facts.guest()) {
         decision.reason = Reason::NoAccess;
+        decision.obligations = unseen(bundle, facts);
         return (decision, None);
     }
     // spec: T-60: arguments of an unexpected type are not passed on as they are.
     if facts.arguments.is_some_and(|arguments| !arguments.trim_start().starts_with('{')) {
         decision.reason = Reason::Unreadable("its arguments are not an object");
+        decision.obligations = unseen(bundle, facts);
         return (decision, None);
     }
 
-    let mut strongest = Strongest { effect: Effect::Allow, place: usize::MAX, reason: Reason::Rule };
+    let mut strongest: Option<(Effect, &Rule, Reason)> = None;
+    let mut obligations = Obligations::default();
     let mut judge = Judge::new(facts);
-    for place in bundle.index().candidates(facts) {
-        let rule = &bundle.rules()[place];
+    for rule in bundle.candidates(facts) {
         let effect = rule.effect(facts);
-        let weaker = effect < strongest.effect || (effect == strongest.effect && place >= strongest.place);
-        if (weaker && !rule.shadow) || !rule.concerns(facts) {
+        let known = strongest.as_ref().map(|(effect, ..)| *effect);
+        // Nothing that a rule says changes a denial but what is recorded of it, and one that is not stronger changes only
+        // what is put on the call.
+        let idle = (known == Some(Effect::Deny) && rule.redactions.is_empty()) || (effect <= known && !rule.obliges());
+        if (idle && !rule.shadow) || !rule.concerns(facts) {
             continue;
         }
-        let reason = match applies(rule, effect, &mut judge) {
-            Ok(Some(reason)) => reason,
-            Ok(None) => continue,
+        let holds = match applies(rule, &mut judge) {
+            Ok(holds) => holds,
             Err(why) => {
                 decision.reason = Reason::Unreadable(why);
+                decision.obligations = unseen(bundle, facts);
                 return (decision, None);
             }
         };
-        if !rule.shadow {
-            strongest = Strongest { effect, place, reason };
-        } else if !decision.shadows.iter().any(|shadow| shadow.rule == rule.name) {
+        let (effect, reason) = match holds {
+            Holds::No => continue,
+            Holds::Yes => (effect, Reason::Rule),
+            // Fails closed: what cannot be judged permits nothing, and restricts.
+            Holds::Unjudged(why) => (effect.filter(|effect| *effect != Effect::Allow), Reason::Unjudged(why)),
+        };
+        if rule.shadow {
             decision.shadows.push(Shadow { rule: Arc::clone(&rule.name), effect });
+            continue;
+        }
+        rule.oblige(&mut obligations);
+        if let Some(effect) = effect.filter(|effect| Some(*effect) > known) {
+            strongest = Some((effect, rule, reason));
         }
     }
-    let rule = bundle.rules().get(strongest.place);
-    if let Some(rule) = rule {
+
+    let mut wanted = None;
+    if let Some((effect, rule, reason)) = strongest {
+        decision.effect = effect;
         decision.rule = Arc::clone(&rule.name);
+        decision.reason = reason;
+        wanted = (effect == Effect::StepUp).then(|| rule.step_up.clone());
+    } else {
+        decision.effect = access.effect(facts.guest(), facts.target, facts.risk());
+        if decision.effect == Effect::Ask {
+            obligations.asks.push(Arc::new(safe(&decision.rule, facts.risk())));
+        }
     }
-    decision.effect = strongest.effect;
-    decision.reason = strongest.reason;
-    let wanted = rule.filter(|rule| strongest.effect == Effect::StepUp && rule.then == Effect::StepUp);
-    (decision, wanted.map(|rule| rule.step_up.clone()))
+    match decision.effect {
+        Effect::Allow | Effect::Ask => {
+            for ask in &mut obligations.asks {
+                human(ask, facts.risk());
+            }
+            decision.obligations = obligations;
+        }
+        Effect::StepUp | Effect::Deny => decision.obligations = recorded(obligations.redactions),
+    }
+    (decision, wanted)
 }
 
-/// Whether `rule`, which concerns the call and would have `effect`, applies to it, and for which reason.
-fn applies(rule: &Rule, effect: Effect, judge: &mut Judge<'_>) -> Result<Option<Reason>, &'static str> {
-    let Some(condition) = &rule.when else { return Ok(Some(Reason::Rule)) };
+/// What is left for a call that does not go on: it is recorded all the same.
+fn recorded(redactions: Vec<Arc<Redact>>) -> Obligations {
+    Obligations { redactions, ..Obligations::default() }
+}
+
+/// The same where nothing was judged: whatever could apply.
+fn unseen(bundle: &Bundle, facts: &Facts<'_>) -> Obligations {
+    let mut redactions: Vec<Arc<Redact>> = Vec::new();
+    for rule in bundle.candidates(facts).filter(|rule| !rule.redactions.is_empty() && !rule.shadow) {
+        if rule.concerns(facts) {
+            redactions.extend(rule.redactions.iter().cloned());
+        }
+    }
+    recorded(redactions)
+}
+
+/// What the access list demands.
+fn safe(rule: &Arc<str>, risk: Classes) -> Ask {
+    let money = risk.contains(Class::Financial);
+    Ask { rather: money.then_some(Assurance::Passkey), ..Ask::plain(Arc::clone(rule)) }
+}
+
+/// Raises what a demand takes for a human's word, where much is at stake.
+// spec: T-107: "destructive/financial tiers need the web page (session + passkey) or a verified chat channel"
+fn human(ask: &mut Arc<Ask>, risk: Classes) {
+    let grave = [Class::Destructive, Class::Execute, Class::Financial].into_iter().any(|class| risk.contains(class));
+    if grave && ask.assurance < Assurance::Chat {
+        Arc::make_mut(ask).assurance = Assurance::Chat;
+    }
+}
+
+/// Whether a condition holds.
+pub(crate) enum Holds {
+    Yes,
+    No,
+    /// It cannot be said, and why.
+    Unjudged(String),
+}
+
+/// Whether `rule`, which concerns the call, applies to it.
+pub(crate) fn applies(rule: &Rule, judge: &mut Judge<'_>) -> Result<Holds, &'static str> {
+    let Some(condition) = &rule.when else { return Ok(Holds::Yes) };
     match judge.holds(condition) {
-        Ok(holds) => Ok(holds.then_some(Reason::Rule)),
-        // Fails closed: what cannot be judged is not allowed by this rule, and is denied or asked about by it.
-        Err(Unjudged::Failed(_)) if effect == Effect::Allow => Ok(None),
-        Err(Unjudged::Failed(why)) => Ok(Some(Reason::Unjudged(why))),
+        Ok(true) => Ok(Holds::Yes),
+        Ok(false) => Ok(Holds::No),
+        Err(Unjudged::Failed(why)) => Ok(Holds::Unjudged(why)),
         Err(Unjudged::Unreadable(why)) => Err(why),
     }
 }
@@ -134,44 +208,101 @@ fn applies(rule: &Rule, effect: Effect, judge: &mut Judge<'_>) -> Result<Option<
 ///
 /// spec: RS-27: what may not be used is not shown. A rule that asks, or denies some arguments, does not hide.
 pub fn listed(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> bool {
-    if !access.admits(facts.groups) {
+    if !access.admits(facts.guest()) {
         return false;
     }
     let facts = Facts { arguments: None, ..*facts };
     let mut judge = Judge::new(&facts);
-    let mut denied = bundle.index().candidates(&facts).map(|place| &bundle.rules()[place]).filter(|rule| {
+    let mut shown = access.effect(facts.guest(), facts.target, facts.risk()) != Effect::Deny;
+    for rule in bundle.candidates(&facts) {
+        let Some(then) = rule.then.filter(|_| !rule.shadow) else { continue };
+        // Once it is shown, only what hides it matters.
+        if (shown && then != Effect::Deny) || !rule.concerns(&facts) {
+            continue;
+        }
         let open = rule.when.as_ref().is_some_and(Condition::reads_arguments);
-        rule.then == Effect::Deny && !rule.shadow && !open && rule.concerns(&facts)
-    });
-    !denied.any(|rule| !matches!(applies(rule, rule.then, &mut judge), Ok(None)))
+        if then != Effect::Deny {
+            shown |= open
+                || match applies(rule, &mut judge) {
+                    Ok(Holds::Yes) => true,
+                    Ok(Holds::Unjudged(_)) => then != Effect::Allow,
+                    Ok(Holds::No) | Err(_) => false,
+                };
+        } else if !open && !matches!(applies(rule, &mut judge), Ok(Holds::No)) {
+            return false;
+        }
+    }
+    shown
+}
+
+/// Whether the decision could be another one if more was known of the tool than `facts` say.
+pub fn hinges_on_risk(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> bool {
+    let decision = decide(bundle, access, facts);
+    if matches!(decision.reason, Reason::NoAccess | Reason::Unreadable(_)) {
+        return false;
+    }
+    let by_list = Arc::ptr_eq(&decision.rule, bundle.access_rule());
+    match decision.effect {
+        _ if by_list && !access.is_open(facts.guest()) => true,
+        // Nothing is stronger than a denial; another class could only take the tool out of its rule.
+        Effect::Deny => bundle.rules().iter().any(|rule| Arc::ptr_eq(&rule.name, &decision.rule) && rule.minds_risk()),
+        // What a human's word takes depends on the class.
+        Effect::Ask => true,
+        Effect::Allow | Effect::StepUp => bundle.rules().iter().any(Rule::minds_risk),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use portcullis_base::{ClientId, PersonId, ServerName, Timestamp};
+    use portcullis_base::{ClientId, Label, Labels, PersonId, ServerName, Timestamp};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{request::Target, source::Source};
+    use crate::{access::AccessEntry, request::Target, source::Source, who::Kind};
 
-    /// Every rule looked at, nothing skipped: slow and plain.
-    fn naive(bundle: &Bundle, facts: &Facts<'_>) -> (Effect, Arc<str>) {
-        let mut best = (Effect::Allow, Arc::clone(bundle.access_rule()));
-        let mut named = false;
+    /// Every rule looked at, nothing skipped, nothing remembered: slow and plain.
+    fn naive(bundle: &Bundle, access: &Access, facts: &Facts<'_>) -> (Effect, Arc<str>, Obligations) {
+        let mut best: Option<(Effect, Arc<str>)> = None;
+        let mut on = Obligations::default();
         for rule in bundle.rules().iter().filter(|rule| !rule.shadow && rule.concerns(facts)) {
             let holds = rule.when.as_ref().map_or(Ok(true), |condition| Judge::new(facts).holds(condition));
             let effect = rule.effect(facts);
-            let applies = holds.unwrap_or(effect != Effect::Allow);
-            if applies && (effect > best.0 || (effect == best.0 && !named)) {
-                best = (effect, Arc::clone(&rule.name));
-                named = true;
+            if holds.as_ref().is_ok_and(|holds| !holds) {
+                continue;
+            }
+            on.asks.extend(rule.ask.clone());
+            on.quotas.extend(rule.quotas.iter().cloned());
+            on.labels
+                .extend(rule.labels.iter().filter(|label| !on.labels.contains(label)).cloned().collect::<Vec<_>>());
+            on.cap.items = [on.cap.items, rule.cap.items].into_iter().flatten().min();
+            let Some(effect) = effect.filter(|effect| holds.is_ok() || *effect != Effect::Allow) else { continue };
+            if best.as_ref().is_none_or(|(best, _)| effect > *best) {
+                best = Some((effect, Arc::clone(&rule.name)));
             }
         }
-        best
+        let (effect, rule) = best.unwrap_or_else(|| {
+            let answers = facts.risk().iter().map(|class| {
+                let of =
+                    access.entries.iter().filter(|entry| *entry.group == *"*" || facts.groups.contains(&entry.group));
+                let of: Vec<_> = of.collect();
+                match () {
+                    () if of.iter().any(|entry| entry.allow.contains(class)) => Effect::Allow,
+                    () if of.iter().any(|entry| entry.ask.contains(class)) => Effect::Ask,
+                    () => Effect::Deny,
+                }
+            });
+            let effect = answers.max().unwrap_or(Effect::Allow);
+            if effect == Effect::Ask {
+                on.asks.push(Arc::new(safe(bundle.access_rule(), facts.risk())));
+            }
+            (effect, Arc::clone(bundle.access_rule()))
+        });
+        (effect, rule, if effect <= Effect::Ask { on } else { Obligations::default() })
     }
 
     fn some_rule() -> impl Strategy<Value = String> {
-        let who = prop::sample::select(vec!["'*'", "person:alice", "group:a", "[group:b, 'role:admin']"]);
+        let who =
+            prop::sample::select(vec!["'*'", "person:alice", "group:a", "[group:b, 'role:admin']", "service:alice"]);
         let what = prop::sample::subsequence(
             vec![
                 "'*'",
@@ -185,20 +316,47 @@ mod tests {
                 "'*/resource:x*'",
                 "s1/x*",
                 "s1/y",
+                "class:write",
+                "s1/class:read",
+                "'s*/class:unknown'",
+                "label:bulk",
+                "tag:pci",
+                "s2/tag:pci",
+                "toolbox:daily",
+                "toolbox:*/x",
             ],
             1..4,
         );
         let when = prop::sample::select(vec!["", "when: args.n > 1,", "when: args.missing,", "when: server == 's1',"]);
         let then = prop::sample::select(vec![
-            "allow",
-            "ask",
-            "step_up",
-            "step_up, step_up: {max_age: 30s}",
-            "step_up, step_up: {acr: [mfa, hwk]}",
-            "deny",
+            "then: allow,",
+            "then: ask,",
+            "then: step_up,",
+            "then: step_up, step_up: {max_age: 30s},",
+            "then: step_up, step_up: {acr: [mfa, hwk]},",
+            "then: deny,",
+            "label: x,",
+            "then: allow, label: [x, y],",
+            "quota: {calls: 1, window: 1h},",
+            "then: ask, cap: {items: 3},",
+            "cap: {items: 2},",
         ]);
         (who, what, when, then, prop::bool::weighted(0.1)).prop_map(|(who, what, when, then, shadow)| {
-            format!("who: {who}, what: [{}], {when} then: {then}, shadow: {shadow}}}\n", what.join(", "))
+            format!("who: {who}, what: [{}], {when} {then} shadow: {shadow}}}\n", what.join(", "))
+        })
+    }
+
+    fn some_access() -> impl Strategy<Value = Access> {
+        let word = || prop::sample::subsequence(vec!["read", "write", "unknown", "*"], 0..3);
+        let entry = (prop::sample::select(vec!["*", "a", "b"]), word(), word()).prop_map(|(group, allow, ask)| {
+            let classes = |words: Vec<&str>| {
+                words.iter().map(|word| AccessEntry::classes(word).expect("a class")).fold(Classes::NONE, Classes::or)
+            };
+            AccessEntry { group: group.into(), allow: classes(allow), ask: classes(ask) }
+        });
+        prop::collection::vec(entry, 1..4).prop_map(|mut entries| {
+            entries[0].group = "*".into();
+            Access::of(entries)
         })
     }
 
@@ -206,11 +364,14 @@ mod tests {
         #[test]
         fn index_agrees_with_looking_at_every_rule(
             rules in prop::collection::vec(some_rule(), 0..12),
+            access in some_access(),
             server in "s[123]",
             name in "[xyz]{1,2}",
-            kind in 0..5,
+            kind in 0..6,
             group in "[abc]",
             n in 0..3,
+            classes in prop::sample::subsequence(vec![Class::Read, Class::Write, Class::Unknown], 0..3),
+            (bulk, tagged, through, service) in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
         ) {
             let rule = |(place, rule): (usize, &String)| format!("- {{rule: r{place}, {rule}");
             let text = rules.iter().enumerate().map(rule).collect::<Vec<_>>().concat();
@@ -222,22 +383,50 @@ mod tests {
                 _ => Target::Tool(&name),
             };
             let arguments = format!("{{\"n\":{n}}}");
+            let (tags, toolbox) = (["pci".into()], ServerName::parse("daily").expect("a name"));
             let facts = Facts {
                 person: &PersonId::new("usr_1"),
                 name: "alice",
+                kind: if service { Kind::Service } else { Kind::Person },
                 groups: &[group.into()],
                 roles: &["admin"],
                 client: &ClientId::new("c"),
                 server: &ServerName::parse(&server).expect("a name"),
+                through: through.then_some(&toolbox),
                 method: "tools/call",
                 target,
+                classes: classes.into_iter().collect(),
+                labels: if bulk { Label::Bulk.into() } else { Labels::NONE },
+                tags: if tagged { &tags } else { &[] },
                 arguments: Some(&arguments),
                 authenticated_at: Some(Timestamp::from_secs(1_795_400_000 - 60)),
                 acr: Some("mfa"),
+                address: None,
+                session_labels: &[],
                 now: Timestamp::from_secs(1_795_400_000),
             };
-            let decision = decide(&bundle, &Access::default(), &facts);
-            prop_assert_eq!((decision.effect, decision.rule), naive(&bundle, &facts));
+            let decision = decide(&bundle, &access, &facts);
+            let blank = Facts { classes: Classes::NONE, labels: Labels::NONE, ..facts };
+            if kind > 2 && !hinges_on_risk(&bundle, &access, &blank) {
+                let blind = decide(&bundle, &access, &blank);
+                prop_assert_eq!((blind.effect, &blind.obligations), (decision.effect, &decision.obligations));
+            }
+            let (effect, rule) = (decision.effect, Arc::clone(&decision.rule));
+            prop_assert_eq!((effect, rule, decision.obligations), naive(&bundle, &access, &facts));
+            // What is explained is what was decided.
+            let told = crate::evidence::explain(&bundle, &access, &facts);
+            let said = told.rules.iter().filter(|rule| !rule.shadow).filter_map(|rule| Some((rule.effect?, &rule.rule)));
+            let strongest = said.fold(None, |best: Option<(Effect, &Arc<str>)>, (effect, rule)| match best {
+                Some((strongest, _)) if strongest >= effect => best,
+                _ => Some((effect, rule)),
+            });
+            prop_assert_eq!(strongest.map_or((told.access, "access"), |(effect, rule)| (effect, rule)), (effect, &*told.rule));
+            let deciding: Vec<_> = told.rules.iter().filter(|rule| rule.decides).map(|rule| &rule.rule).collect();
+            prop_assert_eq!(deciding, strongest.iter().map(|(_, rule)| *rule).collect::<Vec<_>>());
+            // What is not shown is never let through.
+            if !listed(&bundle, &access, &facts) {
+                prop_assert_eq!(effect, Effect::Deny);
+            }
         }
     }
 }

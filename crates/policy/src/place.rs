@@ -14,19 +14,69 @@ pub(crate) enum Step<'s> {
     Member(&'s str),
 }
 
+/// A text that is a list, and where its items begin: so that the line of something in an item is found by reading that
+/// item again and not the whole.
+pub(crate) struct Places<'t> {
+    text: &'t str,
+    /// Bytes and lines of where the items begin; empty if that is not plain to see.
+    items: Vec<(usize, usize)>,
+}
+
+impl<'t> Places<'t> {
+    /// For `text`, which is a list of so many items.
+    pub(crate) fn new(text: &'t str, count: usize) -> Self {
+        let mut items = Vec::with_capacity(count);
+        let (mut at, mut indent) = (0, None);
+        for (line, content) in text.split_inclusive('\n').enumerate() {
+            let inner = content.trim_start_matches(' ');
+            let depth = content.len() - inner.len();
+            if inner.starts_with("- ") || inner.trim_end() == "-" {
+                let first = *indent.get_or_insert(depth);
+                items.extend((first == depth).then_some((at, line)));
+            }
+            at += content.len();
+        }
+        if items.len() != count {
+            items.clear();
+        }
+        Self { text, items }
+    }
+
+    /// The line, from 1, of what `steps` lead to from an item.
+    pub(crate) fn line(&self, item: usize, steps: &[Step<'_>]) -> usize {
+        let all = |first| std::iter::once(Step::Item(first)).chain(steps.iter().copied()).collect::<Vec<_>>();
+        if let Some((start, line)) = self.items.get(item) {
+            let end = self.items.get(item + 1).map_or(self.text.len(), |(start, _)| *start);
+            // An item that uses an alias of another one cannot be read by itself.
+            if let Some(found) = find(&self.text[*start..end], &all(0)) {
+                return line + found;
+            }
+        }
+        line_of(self.text, &all(item))
+    }
+}
+
 /// The line, from 1, of what `steps` lead to; of the nearest place on the way if they lead nowhere.
 pub(crate) fn line_of(text: &str, steps: &[Step<'_>]) -> usize {
-    (0..=steps.len())
-        .rev()
-        .find_map(|length| {
-            let stopped =
-                Seek { steps: &steps[..length] }.deserialize(yaml_serde::Deserializer::from_str(text)).err()?;
-            stopped.location().filter(|_| stopped.to_string().contains(HERE)).map(|at| at.line())
-        })
-        .unwrap_or(1)
+    find(text, steps).unwrap_or(1)
+}
+
+/// The same; `None` if the text cannot be read.
+fn find(text: &str, steps: &[Step<'_>]) -> Option<usize> {
+    for length in (0..=steps.len()).rev() {
+        let stopped = Seek { steps: &steps[..length] }.deserialize(yaml_serde::Deserializer::from_str(text)).err()?;
+        let said = stopped.to_string();
+        if said.contains(HERE) {
+            return stopped.location().map(|at| at.line());
+        } else if !said.contains(NOTHING) {
+            return None;
+        }
+    }
+    None
 }
 
 const HERE: &str = "this is the place";
+const NOTHING: &str = "nothing there";
 
 #[derive(Clone, Copy)]
 struct Seek<'s> {
@@ -35,7 +85,7 @@ struct Seek<'s> {
 
 impl Seek<'_> {
     fn here<T, E: Error>(self) -> Result<T, E> {
-        Err(E::custom(if self.steps.is_empty() { HERE } else { "nothing there" }))
+        Err(E::custom(if self.steps.is_empty() { HERE } else { NOTHING }))
     }
 }
 
@@ -171,6 +221,16 @@ mod tests {
             (&[], 2),
         ] {
             assert_eq!(line_of(text, steps), line, "{steps:?}");
+            if let [Item(item), rest @ ..] = steps {
+                for places in [Places::new(text, 3), Places::new(text, 4)] {
+                    assert_eq!(places.line(*item, rest), line, "{steps:?} of {} items", places.items.len());
+                }
+            }
         }
+        let aliased = "- &a [x]\n- [*a,\n  {y: *a}]\n";
+        assert_eq!(Places::new(aliased, 2).line(1, &[Item(1), Member("y")]), 3);
+        let inner = "# c\n  - - a\n    - b\n  -\n    - c\n";
+        assert_eq!(Places::new(inner, 2).items, [(4, 1), (20, 3)]);
+        assert_eq!(Places::new(inner, 2).line(1, &[Item(0)]), 5);
     }
 }

@@ -35,3 +35,27 @@ impl fmt::Display for RuleError {
 }
 
 impl std::error::Error for RuleError {}
+
+/// Why a text is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misread {
+    /// What is wrong.
+    pub message: String,
+    /// The nearest thing that would have been right.
+    pub nearest: Option<String>,
+}
+
+impl Misread {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), nearest: None }
+    }
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.nearest.iter().try_for_each(|nearest| write!(f, "; did you mean \"{nearest}\"?"))
+    }
+}
+
+impl std::error::Error for Misread {}

@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, collections::HashMap, fmt, sync::Arc};
 
+use super::cost::Size;
 use cel::{Value, objects::Key};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -15,8 +16,7 @@ const DEPTH: usize = 64;
 /// Arguments, and how large they are.
 pub(super) struct Arguments {
     pub(super) value: Value,
-    pub(super) members: u64,
-    pub(super) bytes: u64,
+    pub(super) size: Size,
 }
 
 /// Why there is no value.
@@ -42,7 +42,9 @@ impl Arguments {
             Read { budget: &budget, depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
         match read {
             Ok(value @ Value::Map(_)) => {
-                Ok(Self { value, members: MEMBERS - budget.members.get(), bytes: text.len() as u64 })
+                // The object itself is one more, and so that nothing is free, each weighs some bytes.
+                let items = MEMBERS - budget.members.get() + 1;
+                Ok(Self { value, size: Size { bytes: text.len() as u64 + 8 * items, items } })
             }
             Ok(_) => Err(ArgumentsError::Unreadable("its arguments are not an object")),
             Err(_) if budget.exceeded.get() => {

@@ -2,7 +2,7 @@
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
-use super::ConditionError;
+use super::{ConditionError, network::WITHIN};
 use crate::nearest::nearest;
 
 /// The longest expression, in bytes.
@@ -14,10 +14,18 @@ const DEPTH: usize = 48;
 /// Loops within loops.
 const LOOPS: u32 = 2;
 
-const VARIABLES: &[&str] = &["args", "person", "signin", "client", "server", "tool", "method", "now"];
+const VARIABLES: &[&str] = &[
+    "args", "person", "signin", "client", "server", "tool", "method", "now", "classes", "labels", "tags", "through",
+    "network", "session",
+];
 const TYPES: &[&str] = &["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"];
-const PERSON: &[&str] = &["id", "name", "groups", "roles"];
-const SIGNIN: &[&str] = &["age_seconds", "acr"];
+/// Members of the variables that always have the same ones, and what a message calls the variable.
+const MEMBERS: &[(&str, &str, &[&str])] = &[
+    ("person", "a person", &["id", "name", "kind", "groups", "roles"]),
+    ("signin", "a sign-in", &["age_seconds", "acr"]),
+    ("network", "a network", &["address"]),
+    ("session", "a session", &["labels"]),
+];
 const FUNCTIONS: &[&str] = &[
     "size",
     "contains",
@@ -49,15 +57,50 @@ const FUNCTIONS: &[&str] = &[
     "or",
     "hasValue",
     "value",
+    WITHIN,
 ];
 
 /// What matters about an expression when it is judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shape {
-    /// How many loops are within each other.
-    pub(super) loops: u32,
-    /// Whether it reads `args`.
-    pub(super) reads_arguments: bool,
+    /// Which variables it reads.
+    pub(super) variables: Variables,
+    /// Whether it asks whether something is there.
+    pub(super) guards: bool,
+}
+
+/// A set of variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Variables(u16);
+
+impl Variables {
+    /// `args`, which is the first.
+    pub(super) const ARGUMENTS: Self = Self(1);
+
+    pub(super) fn has_arguments(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    pub(super) fn has_risk(self) -> bool {
+        self.names().any(|name| matches!(name, "classes" | "labels"))
+    }
+
+    pub(super) fn has_session(self) -> bool {
+        self.names().any(|name| name == "session")
+    }
+
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What they are called.
+    pub(super) fn names(self) -> impl Iterator<Item = &'static str> {
+        VARIABLES.iter().enumerate().filter(move |(at, _)| self.0 & 1 << at != 0).map(|(_, name)| *name)
+    }
 }
 
 fn refuse(message: impl Into<String>) -> ConditionError {
@@ -114,6 +157,7 @@ impl<'e> Walk<'e> {
                 {
                     member(name, &select.field)?;
                 }
+                self.shape.guards |= select.test;
                 self.visit(&select.operand, depth, loops)
             }
             Expr::Call(call) => {
@@ -140,7 +184,6 @@ impl<'e> Walk<'e> {
                 if loops > LOOPS {
                     return Err(refuse(format!("the condition has more than {LOOPS} loops within each other")));
                 }
-                self.shape.loops = self.shape.loops.max(loops);
                 let outside = self.bound.len();
                 self.bound.extend([each.iter_var.as_str(), each.accu_var.as_str()]);
                 self.bound.extend(each.iter_var2.as_deref());
@@ -157,19 +200,19 @@ impl<'e> Walk<'e> {
         if self.bound.contains(&name) || TYPES.contains(&name) {
             return Ok(());
         }
-        if !VARIABLES.contains(&name) {
+        let Some(at) = VARIABLES.iter().position(|variable| *variable == name) else {
             return Err(unknown("there is no variable", name, VARIABLES));
-        }
-        self.shape.reads_arguments |= name == "args";
+        };
+        self.shape.variables = self.shape.variables.or(Variables(1 << at));
         Ok(())
     }
 }
 
-/// Members of the variables that always have the same ones.
 fn member(of: &str, field: &str) -> Result<(), ConditionError> {
-    match of {
-        "person" if !PERSON.contains(&field) => Err(unknown("a person has no member", field, PERSON)),
-        "signin" if !SIGNIN.contains(&field) => Err(unknown("a sign-in has no member", field, SIGNIN)),
+    match MEMBERS.iter().find(|(variable, ..)| *variable == of) {
+        Some((_, what, members)) if !members.contains(&field) => {
+            Err(unknown(&format!("{what} has no member"), field, members))
+        }
         _ => Ok(()),
     }
 }
@@ -182,5 +225,5 @@ fn function(name: &str) -> Result<(), ConditionError> {
 
 fn unknown(what: &str, name: &str, choices: &[&'static str]) -> ConditionError {
     let message = format!("{what} \"{}\" in conditions", portcullis_base::printable(name, 64));
-    ConditionError { message, nearest: nearest(name, choices.iter().copied()) }
+    ConditionError { message, nearest: nearest(name, choices.iter().copied()).map(Into::into) }
 }

@@ -38,16 +38,16 @@ fn every_fault_is_told_with_file_line_and_nearest() {
     assert_eq!(
         faults(text),
         [
-            "p.yaml:4: there is no key \"whn\" here; the keys are rule, who, what, when, then, shadow, ask, step_up; did you mean \"when\"?",
-            "p.yaml:3: \"grop\" is none of person, group, client, role; did you mean \"group:ops\"?",
+            "p.yaml:4: there is no key \"whn\" here; the keys are rule, who, what, when, then, shadow, ask, step_up, quota, redact, cap, label; did you mean \"when\"?",
+            "p.yaml:3: \"grop\" is none of person, group, client, agent, role, service; did you mean \"group:ops\"?",
             "p.yaml:6: \"alow\" is none of allow, ask, step_up, deny; did you mean \"allow\"?",
-            "p.yaml:16: \"quota\" is not available yet",
             "p.yaml:12: \"Stripe\" is not a server name: use 1 to 32 of a-z, 0-9 and \"-\", not beginning with \"-\"",
             "p.yaml:13: there is no variable \"arg\" in conditions; did you mean \"args\"?",
             "p.yaml:15: there is no key \"aprovers\" here; the keys are approvers, quorum, not_self, assurance, expires; did you mean \"approvers\"?",
+            "p.yaml:16: a limit has the keys per, calls, sum, most, unit, window, concurrent",
             "p.yaml:18: \"shadow\" is true or false",
             "p.yaml:19: this rule does not say what; \"what: '*'\" is everything",
-            "p.yaml:19: this rule does not say what then: allow, ask, step_up or deny",
+            "p.yaml:19: this rule does not say what then: allow, ask, step_up or deny; nor has it one of quota, redact, cap, label",
         ]
     );
 }
@@ -68,6 +68,11 @@ fn file_that_is_no_list_of_rules_is_refused() {
         ("- {rule: x, who: '*', what: '*', then: ask, ask: {quorum: 0}}", "p.yaml:1: \"quorum\""),
         ("- {rule: x, who: '*', what: '*', then: ask, ask: {assurance: passky}}", "did you mean \"passkey\"?"),
         ("- {rule: x, who: '*', what: '*', then: ask, ask: {expires: soon}}", "p.yaml:1: \"expires\""),
+        ("- {rule: x, who: '*', what: '*', then: ask, ask: {expires: 30m}}", "did you mean \"15m\"?"),
+        ("- {rule: x, who: '*', what: '*', then: ask, ask: {expires: 1s}}", "did you mean \"30s\"?"),
+        ("- {rule: x, who: '*', what: '*', then: ask, ask: {approvers: [self], not_self: true}}", "takes back"),
+        ("- {rule: x, who: '*', what: '*', then: ask, ask: {approvers: ['service:ci']}}", "only a person can"),
+        ("- {rule: x, who: '*', what: '*', then: deny, quota: {calls: 1, window: 1h}}", "nothing that \"quota\""),
     ] {
         let faults = faults(text);
         assert!(faults[0].contains(said), "{text}: {faults:?}");

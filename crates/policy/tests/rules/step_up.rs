@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_base::{ClientId, PersonId, ServerName, Timestamp};
-use portcullis_policy::{Access, Bundle, Denial, Facts, Permit, RuleError, Source, StepUp, Target, decide_call};
+use portcullis_base::{Classes, ClientId, Labels, PersonId, ServerName, Timestamp};
+use portcullis_policy::{Access, Bundle, Denial, Facts, Kind, Permit, RuleError, Source, StepUp, Target, decide_call};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_400_000);
 
@@ -17,18 +17,25 @@ fn call(rules: &str, signed_in: Option<u64>, acr: Option<&str>) -> Result<Permit
     let facts = Facts {
         person: &PersonId::new("usr_1"),
         name: "alice",
+        kind: Kind::Person,
         groups: &["support".into()],
         roles: &["member"],
         client: &ClientId::new("app"),
         server: &ServerName::parse("stripe").expect("a name"),
+        through: None,
         method: "tools/call",
         target: Target::Tool("create_refund"),
+        classes: Classes::NONE,
+        labels: Labels::NONE,
+        tags: &[],
         arguments: Some("{\"amount\":1}"),
         authenticated_at: signed_in.map(|ago| NOW.minus(Duration::from_secs(ago))),
         acr,
+        address: None,
+        session_labels: &[],
         now: NOW,
     };
-    decide_call(&bundle, &Access::default(), &facts, b"call")
+    decide_call(&bundle, &Access::open(), &facts, b"call")
 }
 
 #[test]
