@@ -67,7 +67,7 @@ pub struct AuditPage {
     pub before: Option<(Timestamp, String, i64)>,
 }
 
-const COLUMNS: [&str; 16] = [
+pub(crate) const COLUMNS: [&str; 16] = [
     "node",
     "seq",
     "happened_at",
@@ -225,7 +225,7 @@ fn query_sql<'a>(filter: &'a AuditFilter, page: &'a AuditPage) -> (String, Vec<P
     (sql, values)
 }
 
-fn entry(mut row: Row) -> Result<AuditEntry, StoreError> {
+pub(crate) fn entry(mut row: Row) -> Result<AuditEntry, StoreError> {
     Ok(AuditEntry {
         row: IndexRow {
             node: row.take()?,

@@ -47,12 +47,20 @@ pub enum ChangeKind {
     Connection,
     /// The key ring has another key, or one less; the key is the number of the data key, or the name of a root key.
     KeyRing,
+    /// Something happened to an approval; the key is its identifier.
+    Approval,
+    /// An approval ahead was made or revoked; the key is its identifier.
+    StandingGrant,
+    /// Somebody was given a right to use a server, or lost one; the key is its identifier.
+    AccessGrant,
+    /// Somebody wishes to use a server, or was answered; the key is the identifier of the wish.
+    AccessRequest,
     /// Written by a release that knows more kinds than this one.
     Other,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 14] = [
         Self::GrantRevoked,
         Self::Person,
         Self::Server,
@@ -63,6 +71,10 @@ impl ChangeKind {
         Self::GrantFresh,
         Self::Connection,
         Self::KeyRing,
+        Self::Approval,
+        Self::StandingGrant,
+        Self::AccessGrant,
+        Self::AccessRequest,
     ];
 
     /// The text in the feed.
@@ -78,6 +90,10 @@ impl ChangeKind {
             Self::GrantFresh => "grant_fresh",
             Self::Connection => "connection",
             Self::KeyRing => "key_ring",
+            Self::Approval => "approval",
+            Self::StandingGrant => "standing_grant",
+            Self::AccessGrant => "access_grant",
+            Self::AccessRequest => "access_request",
             Self::Other => "other",
         }
     }

@@ -16,7 +16,10 @@
 //! Deliberately absent: storage traits, mocks, SQL built from values, time from the database, and law: who may do what
 //! is decided by the caller's closure. The journal is not here either, only an index of it.
 
+mod access_grants;
 mod access_keys;
+mod access_requests;
+mod approvals;
 mod audit_index;
 mod changes;
 mod clients;
@@ -24,6 +27,7 @@ mod connect_flows;
 mod connections;
 mod consents;
 mod db;
+mod delegations;
 mod ended_sessions;
 mod error;
 #[cfg(feature = "fixture")]
@@ -38,24 +42,32 @@ mod last_use;
 mod machine;
 mod meta;
 mod offboard;
+mod passkeys;
 mod people;
 mod purge;
+mod quotas;
 mod reports;
+mod rule_hits;
 mod schema;
 mod scim_groups;
 mod scim_users;
 mod sealed;
 mod server_facts;
 mod servers;
+mod session_labels;
 mod sessions;
 mod spent;
+mod standing_grants;
 mod tokens;
 mod upstream_clients;
 
 use portcullis_base::Timestamp;
 
 pub use self::{
+    access_grants::{AccessGrant, AccessGrantKind},
     access_keys::{ACCESS_KEY, AccessKeyRow, NewAccessKey},
+    access_requests::{AccessAnswer, AccessRequest, AccessRequestState, Requested, WishTerms},
+    approvals::{ApprovalRow, Asked, Run},
     audit_index::{AuditCursor, AuditEntry, AuditFilter, AuditPage},
     changes::{Change, ChangeKind},
     clients::{ClientLife, StoredClient},
@@ -65,6 +77,7 @@ pub use self::{
         RefreshedConnection,
     },
     db::DatabaseSettings,
+    delegations::Delegation,
     error::StoreError,
     grants::{Approval, Approved, FreshGrant, GrantRow, TOKENS_ALIVE},
     groups::{GroupOrigin, GroupSource},
@@ -72,10 +85,13 @@ pub use self::{
     key_ring::KeyRingRow,
     keys::SigningKeyRow,
     machine::{MachineGrant, NewServiceAccount, ServiceAccount},
-    offboard::{EndedGrant, EndedIdentity, Extent, Offboarded},
+    offboard::{EndedGrant, EndedIdentity, EndedRights, Extent, Offboarded},
+    passkeys::PasskeyRow,
     people::{NewPerson, Person, PersonKind},
     purge::Purged,
+    quotas::QuotaHold,
     reports::ReportRow,
+    rule_hits::RuleHits,
     schema::{KNOWN_VERSION, SchemaStatus},
     scim_groups::{Members, NewScimGroup, ScimGroup, ScimGroupLookup, ScimMember},
     scim_users::{Listed, NewScimUser, Paging, ScimState, ScimUser, ScimUserLookup, ScimWrite},
@@ -83,6 +99,7 @@ pub use self::{
     server_facts::{ServerFacts, ToolList},
     servers::ServerRow,
     sessions::{BrowserSession, Ended, NewSession},
+    standing_grants::StandingRow,
     tokens::FirstRefresh,
     upstream_clients::UpstreamClientRow,
 };

@@ -5,10 +5,15 @@ use portcullis_oauth::grant::RevokedWhy;
 
 use crate::{
     ACCESS_KEY, Connection, Store, StoreError,
+    access_grants::end_access_grants,
+    access_requests::end_access_requests,
+    approvals::end_approvals,
     connections::end_connections,
     db::{Tx, params, transact},
+    delegations::end_delegations,
     grants::{GrantsOf, revoke_grants},
     people::{disable, is_active},
+    standing_grants::end_standing_grants,
 };
 
 /// How much of a person's access ends.
@@ -39,10 +44,29 @@ pub struct Offboarded {
     pub consents: u64,
     /// The identities at providers, each with what can be given back there.
     pub identities: Vec<EndedIdentity>,
+    /// What they could do with the word of a human, or say as one.
+    pub rights: EndedRights,
     /// What they had at servers, each with what can be given back there. They are no longer in the database.
     pub connections: Vec<Connection>,
     /// The names of living service accounts that the person owned. They go on: somebody else must answer for them.
     pub owned: Vec<String>,
+}
+
+/// What somebody who was ended could do with the word of a human, or say as one: how much of each there was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedRights {
+    /// Calls of theirs that waited for somebody, or were approved by them and not run.
+    pub approvals: u64,
+    /// Approvals ahead, theirs and those that they gave others.
+    pub standing: u64,
+    /// Wishes that nobody has answered.
+    pub wishes: u64,
+    /// Rights to servers that would have ended by themselves.
+    pub access: u64,
+    /// Words that they lent, or were lent.
+    pub delegations: u64,
+    /// Passkeys.
+    pub passkeys: u64,
 }
 
 /// A grant that was ended.
@@ -70,6 +94,22 @@ pub struct EndedIdentity {
 }
 
 impl Store {
+    /// Disables a person and ends their sessions, grants and rights; whether this changed anything.
+    ///
+    /// spec: T-53; T-95: the last administrator is protected.
+    pub async fn disable_person(&self, id: &PersonId, now: Timestamp) -> Result<bool, StoreError> {
+        transact!(self.db, |tx| {
+            if !disable(tx, id, now).await? {
+                return Ok(false);
+            }
+            tx.execute("delete from sessions where person = $1", &params![id]).await?;
+            tx.execute("delete from consents where person = $1", &params![id]).await?;
+            revoke_grants(tx, &GrantsOf::Person(id), RevokedWhy::PersonDisabled, now).await?;
+            end_rights(tx, id, now).await?;
+            Ok(true)
+        })
+    }
+
     /// Ends a person's access; `None` if there is no such person. Ending it again ends what is left.
     ///
     /// spec: T-53; T-95: the last administrator is protected.
@@ -101,9 +141,9 @@ impl Store {
                 Extent::Account => identities(tx, id, why, now).await?,
                 Extent::SignIns => Vec::new(),
             };
-            let connections = match extent {
-                Extent::Account => end_connections(tx, id, now).await?,
-                Extent::SignIns => Vec::new(),
+            let (rights, connections) = match extent {
+                Extent::Account => (end_rights(tx, id, now).await?, end_connections(tx, id, now).await?),
+                Extent::SignIns => (EndedRights::default(), Vec::new()),
             };
             let owned = owned(tx, id).await?;
             let person = id.clone();
@@ -116,11 +156,26 @@ impl Store {
                 access_keys,
                 consents,
                 identities,
+                rights,
                 connections,
                 owned,
             }))
         })
     }
+}
+
+/// What somebody whose account ends could do with the word of a human, or say as one.
+///
+/// spec: T-53: "disable => ... cancel pending approvals"
+pub(crate) async fn end_rights(tx: &mut Tx, id: &PersonId, now: Timestamp) -> Result<EndedRights, StoreError> {
+    Ok(EndedRights {
+        approvals: end_approvals(tx, id, now).await?,
+        standing: end_standing_grants(tx, id, now).await?,
+        wishes: end_access_requests(tx, id, now).await?,
+        access: end_access_grants(tx, id, now).await?,
+        delegations: end_delegations(tx, id, now).await?,
+        passkeys: tx.execute("delete from passkeys where person = $1", &params![id]).await?,
+    })
 }
 
 async fn grants(tx: &mut Tx, ids: &[GrantId]) -> Result<Vec<EndedGrant>, StoreError> {

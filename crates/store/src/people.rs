@@ -4,12 +4,10 @@
 //! each disable the other (spec: T-95).
 
 use portcullis_base::{PersonId, Secret, Timestamp};
-use portcullis_oauth::grant::RevokedWhy;
 
 use crate::{
     ChangeKind, Store, StoreError,
     db::{Row, Tx, params, transact},
-    grants::{GrantsOf, revoke_grants},
 };
 
 /// Who an account is for.
@@ -195,21 +193,6 @@ impl Store {
         groups.sort_unstable();
         groups.dedup();
         Ok(groups)
-    }
-
-    /// Disables a person and ends their sessions and grants; whether this changed anything.
-    ///
-    /// spec: T-95: the last administrator is protected.
-    pub async fn disable_person(&self, id: &PersonId, now: Timestamp) -> Result<bool, StoreError> {
-        transact!(self.db, |tx| {
-            if !disable(tx, id, now).await? {
-                return Ok(false);
-            }
-            tx.execute("delete from sessions where person = $1", &params![id]).await?;
-            tx.execute("delete from consents where person = $1", &params![id]).await?;
-            revoke_grants(tx, &GrantsOf::Person(id), RevokedWhy::PersonDisabled, now).await?;
-            Ok(true)
-        })
     }
 }
 

@@ -69,10 +69,58 @@ impl Store {
                 now.minus(CHANGES_REMEMBERED),
             ),
         ];
-        let mut rows = self.purge_signing_keys(now).await?;
+        let rows = self.purge_signing_keys(now).await? + self.delete_in_portions(&statements).await?;
+        Ok(Purged { rows })
+    }
+
+    /// Deletes approvals, votes, approvals ahead, wishes and rights that were over before `before`, and what counts for no
+    /// limit any more.
+    pub async fn purge_rights(&self, before: Timestamp, now: Timestamp) -> Result<Purged, StoreError> {
+        let statements = [
+            // Their votes go along. What waits is first found expired.
+            (
+                "delete from approvals where id in (select id from approvals where state not in \
+                 ('pending', 'granted', 'running') and coalesce(ended_at, decided_at, expires_at) < $1 limit $2)",
+                before,
+            ),
+            (
+                "delete from standing_grants where id in (select id from standing_grants \
+                 where ends_at < $1 or revoked_at < $1 limit $2)",
+                before,
+            ),
+            (
+                "delete from access_requests where id in (select id from access_requests \
+                 where state <> 'open' and decided_at < $1 limit $2)",
+                before,
+            ),
+            (
+                "delete from access_grants where id in (select id from access_grants \
+                 where ends_at < $1 or revoked_at < $1 limit $2)",
+                before,
+            ),
+            (
+                "delete from delegations where id in (select id from delegations \
+                 where ends_at < $1 or revoked_at < $1 limit $2)",
+                before,
+            ),
+            (
+                "delete from quota_windows where quota in (select quota from quota_windows where ends_at < $1 limit $2)",
+                now,
+            ),
+            (
+                "delete from session_labels where (person, client, label) in (select person, client, label \
+                 from session_labels where ends_at < $1 limit $2)",
+                now,
+            ),
+        ];
+        self.delete_in_portions(&statements).await.map(|rows| Purged { rows })
+    }
+
+    async fn delete_in_portions(&self, statements: &[(&str, Timestamp)]) -> Result<u64, StoreError> {
+        let mut rows = 0;
         for (sql, before) in statements {
             loop {
-                let deleted = transact!(self.db, |tx| tx.execute(sql, &params![before, PORTION]).await)?;
+                let deleted = transact!(self.db, |tx| tx.execute(sql, &params![*before, PORTION]).await)?;
                 rows += deleted;
                 if deleted < PORTION as u64 {
                     break;
@@ -80,7 +128,7 @@ impl Store {
                 tokio::task::yield_now().await;
             }
         }
-        Ok(Purged { rows })
+        Ok(rows)
     }
 
     async fn purge_signing_keys(&self, now: Timestamp) -> Result<u64, StoreError> {

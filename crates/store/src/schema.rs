@@ -32,6 +32,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0003_upstream_accounts.sql"),
         postgres: include_str!("../migrations/postgres/0003_upstream_accounts.sql"),
     },
+    Migration {
+        version: 4,
+        sqlite: include_str!("../migrations/sqlite/0004_rights.sql"),
+        postgres: include_str!("../migrations/postgres/0004_rights.sql"),
+    },
 ];
 
 /// The schema version this release works with.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_base::{ConnectionId, Holder, ServerName};
+use portcullis_base::{ApprovalId, ConnectionId, Holder, ServerName};
 
 use crate::{
     Store, StoreError,
@@ -53,6 +53,8 @@ pub enum SealedOwner {
     },
     /// Our own secret at an authorization server, by its issuer.
     Client(String),
+    /// A call that waits for humans, or waited.
+    Approval(ApprovalId),
 }
 
 /// Where sealed values are.
@@ -68,11 +70,14 @@ pub enum SealedPlace {
     Connections,
     /// Our registrations.
     Clients,
+    /// Calls that wait for humans, or waited.
+    Approvals,
 }
 
 impl SealedPlace {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::SigningKeys, Self::Identities, Self::Sessions, Self::Connections, Self::Clients];
+    pub const ALL: [Self; 6] =
+        [Self::SigningKeys, Self::Identities, Self::Sessions, Self::Connections, Self::Clients, Self::Approvals];
 
     /// Table and column.
     const fn column(self) -> (&'static str, &'static str) {
@@ -82,6 +87,7 @@ impl SealedPlace {
             Self::Sessions => ("sessions", "logout_hint"),
             Self::Connections => ("connections", "sealed"),
             Self::Clients => ("upstream_clients", "sealed"),
+            Self::Approvals => ("approvals", "sealed"),
         }
     }
 
@@ -93,6 +99,7 @@ impl SealedPlace {
             Self::Sessions => ("id, coalesce(issuer, ''), coalesce(subject, '')", "id"),
             Self::Connections => ("id, holder, server, issuer", "id"),
             Self::Clients => ("issuer", "issuer"),
+            Self::Approvals => ("id", "id"),
         }
     }
 }
@@ -106,6 +113,7 @@ impl Store {
             0 => &[],
             1 => &SealedPlace::ALL[..1],
             2 => &SealedPlace::ALL[..3],
+            3 => &SealedPlace::ALL[..5],
             _ => &SealedPlace::ALL,
         };
         for place in places {
@@ -180,6 +188,10 @@ impl Store {
                     let sql = "update upstream_clients set sealed = $1 where sealed = $2 and issuer = $3";
                     tx.execute(sql, &params![again, old, issuer]).await?
                 }
+                SealedOwner::Approval(id) => {
+                    let sql = "update approvals set sealed = $1 where sealed = $2 and id = $3";
+                    tx.execute(sql, &params![again, old, id]).await?
+                }
             };
             Ok(written == 1)
         })
@@ -196,6 +208,7 @@ fn sealed(place: SealedPlace, mut row: Row) -> Result<SealedRow, StoreError> {
             SealedOwner::Connection { id: row.take()?, holder: row.take()?, server: row.take()?, issuer: row.take()? }
         }
         SealedPlace::Clients => SealedOwner::Client(row.take()?),
+        SealedPlace::Approvals => SealedOwner::Approval(row.take()?),
     };
     Ok(SealedRow { owner, sealed })
 }

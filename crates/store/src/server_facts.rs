@@ -99,6 +99,29 @@ impl Store {
         self.db.query_first(sql, &params![server]).await?.map(tool_list).transpose()
     }
 
+    /// The tools that people last saw at `server` and whose they are, the newest lists first, so many at most.
+    pub async fn tool_lists(
+        &self,
+        server: &ServerName,
+        most: u32,
+    ) -> Result<Vec<(Option<Holder>, ToolList)>, StoreError> {
+        let sql =
+            "select holder, digest, list, seen_at from tool_lists where server = $1 order by seen_at desc limit $2";
+        let rows = self.db.query(sql, &params![server, i64::from(most)]).await?;
+        let read = |mut row: Row| {
+            let holder: String = row.take()?;
+            let holder = (!holder.is_empty()).then(|| Holder::from_stored(&holder));
+            Ok((holder, tool_list(row)?))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// What is another after every list that is written: how many there are, and when the newest was seen.
+    pub async fn tool_lists_mark(&self) -> Result<(i64, Option<Timestamp>), StoreError> {
+        let row = self.db.query_first("select count(*), max(seen_at) from tool_lists", &params![]).await?;
+        row.map_or(Ok((0, None)), |mut row| Ok((row.take()?, row.take()?)))
+    }
+
     /// Writes the tools that `holder` sees at `server`; without a holder, those that everybody sees.
     pub async fn put_tool_list(
         &self,

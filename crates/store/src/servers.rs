@@ -38,6 +38,25 @@ impl Store {
         })
     }
 
+    /// Changes the entry of a server that stays where it is; whether there is one. Without another entry nothing is changed.
+    pub async fn change_server(
+        &self,
+        name: &ServerName,
+        now: Timestamp,
+        mut change: impl FnMut(&str) -> Option<String>,
+    ) -> Result<bool, StoreError> {
+        transact!(self.db, |tx| {
+            let found = tx.query_first("select entry from servers where name = $1", &params![name]).await?;
+            let Some(mut row) = found else { return Ok(false) };
+            let entry: String = row.take()?;
+            if let Some(changed) = change(&entry) {
+                tx.execute("update servers set entry = $2 where name = $1", &params![name, &changed]).await?;
+                tx.changed(ChangeKind::Server, name.as_str(), now);
+            }
+            Ok(true)
+        })
+    }
+
     /// Removes a server; whether there was one.
     pub async fn remove_server(&self, name: &ServerName, now: Timestamp) -> Result<bool, StoreError> {
         transact!(self.db, |tx| {

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use portcullis_base::{ClientId, ConnectionId, Digest, GrantId, Holder, PersonId, ServerName, SessionId, Timestamp};
+use portcullis_base::{
+    AccessGrantId, AccessRequestId, ApprovalId, CallId, ClientId, ConnectionId, DelegationId, Digest, GrantId, Holder,
+    PersonId, ServerName, SessionId, StandingGrantId, Timestamp,
+};
 
 use crate::StoreError;
 
@@ -89,7 +92,7 @@ impl<'a, T: Into<Param<'a>>> From<Option<T>> for Param<'a> {
 }
 
 macro_rules! id_params {
-    ($($id:ident),*) => {
+    ($($id:ident),* $(,)?) => {
         $(
             impl<'a> From<&'a $id> for Param<'a> {
                 fn from(id: &'a $id) -> Self {
@@ -99,7 +102,21 @@ macro_rules! id_params {
         )*
     };
 }
-id_params!(PersonId, ClientId, GrantId, SessionId, ServerName, ConnectionId, Holder);
+id_params!(
+    AccessGrantId,
+    DelegationId,
+    AccessRequestId,
+    ApprovalId,
+    CallId,
+    ClientId,
+    ConnectionId,
+    GrantId,
+    Holder,
+    PersonId,
+    ServerName,
+    SessionId,
+    StandingGrantId,
+);
 
 /// One value of a row.
 pub(crate) enum Cell {
@@ -182,7 +199,7 @@ impl<T: FromCell> FromCell for Option<T> {
 }
 
 macro_rules! id_cells {
-    ($($id:ident),*) => {
+    ($($id:ident),* $(,)?) => {
         $(
             impl FromCell for $id {
                 fn from_cell(cell: Cell) -> Result<Self, StoreError> {
@@ -192,4 +209,16 @@ macro_rules! id_cells {
         )*
     };
 }
-id_cells!(PersonId, ClientId, GrantId, SessionId, ConnectionId);
+id_cells!(
+    AccessGrantId,
+    DelegationId,
+    AccessRequestId,
+    ApprovalId,
+    CallId,
+    ClientId,
+    ConnectionId,
+    GrantId,
+    PersonId,
+    SessionId,
+    StandingGrantId,
+);

@@ -13,6 +13,7 @@ on_both!(
     every_filter_filters,
     pages_join_without_gap_or_overlap,
     forgotten_journal_is_indexed_anew,
+    hits_of_rules_are_counted_among_the_newest_decisions,
 );
 
 fn at(seq: i64) -> Timestamp {
@@ -138,4 +139,42 @@ async fn forgotten_journal_is_indexed_anew(given: &Given) {
     assert_eq!(given.audit(&AuditFilter::default(), &ALL).await.unwrap().len(), 20);
     given.append_audit(&[entry("a", 1)], &cursor("a", 1)).await.unwrap();
     assert_eq!(given.audit(&AuditFilter::default(), &ALL).await.unwrap().len(), 21);
+}
+
+async fn hits_of_rules_are_counted_among_the_newest_decisions(given: &Given) {
+    let decided = |seq: i64, rule: &str, effect: &str, shadow: &str| {
+        let mut entry = entry("a", seq * 2);
+        (entry.row.rule, entry.row.effect) = (Some(rule.into()), Some(effect.into()));
+        entry.line = format!("{{\"seq\":{seq},\"details\":{{{shadow}}}}}");
+        entry
+    };
+    let shadow = "\"shadow\":\"draft: deny\"";
+    let entries = [
+        decided(1, "access", "allow", ""),
+        decided(2, "access", "allow", shadow),
+        decided(3, "access", "deny", ""),
+        decided(4, "no-deletes", "deny", shadow),
+        entry("a", 9),
+    ];
+    given.append_audit(&entries, &cursor("a", 9)).await.unwrap();
+    let hits = async |since, most| {
+        let hits = given.rule_hits(since, most).await.unwrap();
+        hits.into_iter().map(|hits| (hits.rule, hits.effect, hits.count, hits.last)).collect::<Vec<_>>()
+    };
+    let hit =
+        |rule: &str, effect: &str, count, last| (rule.to_owned(), effect.to_owned(), count, at(i64::from(last) * 2));
+    assert_eq!(
+        hits(NOW, 10).await,
+        [hit("access", "allow", 2, 2), hit("access", "deny", 1, 3), hit("no-deletes", "deny", 1, 4)]
+    );
+    assert_eq!(hits(NOW, 2).await, [hit("access", "deny", 1, 3), hit("no-deletes", "deny", 1, 4)], "the newest");
+    assert_eq!(hits(at(6), 10).await, [hit("access", "deny", 1, 3), hit("no-deletes", "deny", 1, 4)], "not before");
+    assert_eq!(hits(at(9), 10).await, []);
+    let shadowed = async |most, take| {
+        let found = given.shadowed(NOW, most, take).await.unwrap();
+        found.iter().map(|entry| entry.row.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(shadowed(10, 10).await, [8, 4]);
+    assert_eq!(shadowed(10, 1).await, [8]);
+    assert_eq!(shadowed(2, 10).await, [8]);
 }

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod access;
 mod access_keys;
+mod approvals;
 mod asked_again;
 mod audit_index;
 mod changes;
 mod clients;
 mod connect_flows;
 mod connections;
+mod delegations;
 mod given;
 mod grants;
 mod groups;
@@ -18,15 +21,19 @@ mod key_ring;
 mod keys;
 mod machine;
 mod offboard;
+mod passkeys;
 mod people;
 mod purge;
+mod quotas;
 mod schema;
 mod scim_groups;
 mod scim_users;
 mod sealed;
 mod server_facts;
 mod servers;
+mod session_labels;
 mod sessions;
+mod standing_grants;
 mod tokens;
 mod transactions;
 mod upstream_clients;

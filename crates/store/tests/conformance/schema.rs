@@ -6,7 +6,17 @@ use crate::{
     on_both,
 };
 
-const TABLES: [&str; 29] = [
+const TABLES: [&str; 39] = [
+    "session_labels",
+    "delegations",
+    "quota_holds",
+    "quota_windows",
+    "passkeys",
+    "access_grants",
+    "access_requests",
+    "standing_grants",
+    "approval_votes",
+    "approvals",
     "tool_lists",
     "server_facts",
     "connect_flows",

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
-use portcullis_base::Holder;
-use portcullis_store::{NewSession, SealedOwner, SealedPlace, SigningKeyRow, Store, UpstreamClientRow};
+use portcullis_base::{ApprovalId, Holder};
+use portcullis_policy::Ask;
+use portcullis_store::{ApprovalRow, NewSession, SealedOwner, SealedPlace, SigningKeyRow, Store, UpstreamClientRow};
 
 use crate::{
+    approvals::Waiting,
     connections::server,
     given::{DAY, Given, ISSUER, NOW, after, digest, session},
     on_both,
@@ -44,13 +46,15 @@ async fn fill(given: &Given) {
         expires_at: None,
     };
     given.put_upstream_client(&client, None).await.unwrap();
+    let asked = Waiting::of(&ada.id, "1");
+    given.asked(&ApprovalRow { sealed: b"old call".to_vec(), ..asked.row(&[Ask::plain("r".into())], NOW) }, NOW).await;
 }
 
 /// spec: T-44
 async fn everything_sealed_is_found_and_sealed_again_where_it_is(given: &Given) {
     fill(given).await;
     let by_prefix = given.sealed_by_prefix(3).await.unwrap();
-    assert_eq!(by_prefix, BTreeMap::from([(b"old".to_vec(), 5)]));
+    assert_eq!(by_prefix, BTreeMap::from([(b"old".to_vec(), 6)]));
     let connection = given.connection(&Holder::Shared, &server("a")).await.unwrap().unwrap();
     for place in SealedPlace::ALL {
         assert!(given.sealed_otherwise(place, b"old", (0, 9)).await.unwrap().is_empty(), "{place:?}");
@@ -74,10 +78,11 @@ async fn everything_sealed_is_found_and_sealed_again_where_it_is(given: &Given) 
                 issuer: Some("https://as.example".into()),
             },
             SealedPlace::Clients => SealedOwner::Client("https://as.example".into()),
+            SealedPlace::Approvals => SealedOwner::Approval(ApprovalId::new("apr_1")),
         };
         assert_eq!(row.owner, owner);
     }
-    assert_eq!(given.sealed_by_prefix(3).await.unwrap(), BTreeMap::from([(b"new".to_vec(), 5)]));
+    assert_eq!(given.sealed_by_prefix(3).await.unwrap(), BTreeMap::from([(b"new".to_vec(), 6)]));
     let now = given.connection(&Holder::Shared, &server("a")).await.unwrap().unwrap();
     assert_eq!((now.version, now.sealed.as_deref()), (connection.version, Some(&b"new connection"[..])));
 }

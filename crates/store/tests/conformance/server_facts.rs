@@ -61,6 +61,11 @@ async fn list_is_its_holders_own(given: &Given) {
     assert_eq!(given.tool_list(&a, None).await.unwrap(), Some(list("everybody's")));
     assert_eq!(given.tool_list(&a, Some(&bob)).await.unwrap(), None);
     assert_eq!(given.tool_list(&server("b"), Some(&ada)).await.unwrap(), None);
+    let mut all = given.tool_lists(&a, 10).await.unwrap();
+    all.sort_by(|(_, a), (_, b)| a.list.cmp(&b.list));
+    let expected = [(Some(ada.clone()), "ada's"), (None, "everybody's"), (Some(Holder::Shared), "shared")];
+    assert_eq!(all, expected.map(|(holder, text)| (holder, list(text))));
+    assert_eq!(given.tool_lists(&a, 2).await.unwrap().len(), 2);
     given.connected(&ada, "a", "x").await;
     given.remove_connection(&ada, &a, NOW).await.unwrap();
     assert_eq!(given.tool_list(&a, Some(&ada)).await.unwrap(), None, "who disconnects leaves nothing");

@@ -25,10 +25,16 @@ async fn server_is_put_replaced_and_removed(given: &Given) {
     let replaced = ServerRow { entry_json: "{}".into(), ..first.clone() };
     assert_eq!(given.servers().await.unwrap(), [replaced], "who made it, and when, stays");
 
+    let longer = |entry: &str| Some(format!("{entry} "));
+    assert!(given.change_server(&name, NOW, longer).await.unwrap());
+    assert!(given.change_server(&name, NOW, |_| None).await.unwrap());
+    assert_eq!(given.servers().await.unwrap()[0].entry_json, "{} ", "nothing instead of an entry changes nothing");
+
     assert!(given.remove_server(&name, NOW).await.unwrap());
+    assert!(!given.change_server(&name, NOW, longer).await.unwrap());
     assert!(!given.remove_server(&name, NOW).await.unwrap());
     assert!(given.servers().await.unwrap().is_empty());
     let changes = given.changes_since(0).await.unwrap();
-    assert_eq!(changes.len(), 3);
+    assert_eq!(changes.len(), 4);
     assert!(changes.iter().all(|change| change.kind == ChangeKind::Server && change.key == "sample"));
 }
