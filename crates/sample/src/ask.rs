@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use crate::{prompts, resources, shared::Shared, tools};
 
 /// What a client is told of the whole.
-pub(crate) const INSTRUCTIONS: &str = "A small notebook to try things with. It is a sample: all callers share it, anyone can \
-     read and delete what anyone wrote, and everything is forgotten when the server stops.";
+pub(crate) const INSTRUCTIONS: &str = "A small notebook and a make-believe company to try things with. It is a sample: all \
+     callers share it, anyone can read and delete what anyone wrote, no money moves, no mail leaves, and everything is \
+     forgotten when the server stops.";
 
 /// What the server says it is.
 pub(crate) fn implementation() -> Value {

@@ -1,14 +1,17 @@
-//! The sample MCP server: a small notebook that every client can talk to, in every revision of Streamable HTTP.
+//! The sample MCP server: a small notebook and a make-believe company that every client can talk to, in every revision of
+//! Streamable HTTP.
 //!
 //! It stands behind the gateway as a foreign server would: it knows nothing of it, and is reached by HTTP, over a TCP
 //! listener or over a pipe in the same process. Revision 2026-07-28 is served request by request, 2025-03-26 to
 //! 2025-11-25 in sessions, on one path, `/mcp`.
 //!
-//! Promises: memory is bounded (notes, sessions, streams, bodies), nothing is written to disk, and nothing goes out but
-//! answers. Deliberately absent: sign-in. All callers share one notebook; it is a sample.
+//! Promises: memory is bounded (notes, ledger, sessions, streams, bodies), nothing is written to disk, and nothing goes out
+//! but answers: no money moves and no mail leaves. Deliberately absent: sign-in. All callers share one notebook and one
+//! company; it is a sample.
 
 mod answer;
 mod ask;
+mod company;
 mod door;
 mod legacy;
 mod modern;
@@ -37,14 +40,14 @@ use crate::{door::Guard, shared::Shared};
 /// Connections that [`Sample::serve`] holds open at once.
 const CONNECTIONS: usize = 256;
 
-/// The sample server. Clones share one notebook.
+/// The sample server. Clones share one notebook and one company.
 #[derive(Clone)]
 pub struct Sample {
     shared: Arc<Shared>,
 }
 
 impl Sample {
-    /// A server with a fresh notebook.
+    /// A server with a fresh notebook and a fresh company.
     pub fn new(clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         Self { shared: Arc::new(Shared::new(clock, rng)) }
     }

@@ -7,6 +7,7 @@ use portcullis_mcp::scan::Limits;
 use tokio::sync::watch;
 
 use crate::{
+    company::Company,
     notebook::{Change, Notebook},
     seal::Seal,
     session::Sessions,
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) limits: Limits,
     pub(crate) notebook: Notebook,
+    pub(crate) company: Company,
     pub(crate) sessions: Sessions,
     pub(crate) seal: Seal,
     pub(crate) closing: watch::Sender<bool>,
@@ -26,6 +28,7 @@ impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         Self {
             notebook: Notebook::new(clock.now()),
+            company: Company::default(),
             sessions: Sessions::default(),
             seal: Seal::new(&*rng),
             closing: watch::channel(false).0,

@@ -1,5 +1,7 @@
 //! The tools: what each says of itself, and what it does.
 
+mod company;
+
 use std::{sync::LazyLock, time::Duration};
 
 use portcullis_mcp::{
@@ -97,28 +99,39 @@ pub(crate) fn list() -> Value {
 enum Hint {
     Read,
     Write,
+    /// Takes something away; once more takes nothing more.
     Destroy,
+    /// Cannot be taken back, and once more is one more.
+    Spend,
+    /// Reaches somebody outside.
+    Send,
+}
+
+fn make(
+    name: &'static str,
+    title: &str,
+    pace: Pace,
+    hint: Hint,
+    description: &str,
+    properties: Value,
+    required: &[&str],
+) -> Tool {
+    let schema =
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+    let annotations = match hint {
+        Hint::Read => json!({ "title": title, "readOnlyHint": true, "openWorldHint": false }),
+        Hint::Write | Hint::Destroy | Hint::Spend | Hint::Send => json!({
+            "title": title, "readOnlyHint": false, "destructiveHint": matches!(hint, Hint::Destroy | Hint::Spend),
+            "idempotentHint": matches!(hint, Hint::Destroy), "openWorldHint": matches!(hint, Hint::Send) }),
+    };
+    let headers = tool::annotations(&schema.to_string()).expect("our own annotations are valid");
+    let definition = json!({
+        "name": name, "title": title, "description": description, "inputSchema": schema,
+        "annotations": annotations });
+    Tool { name, pace, definition, headers }
 }
 
 fn tools() -> Vec<Tool> {
-    let make = |name, title: &str, pace, hint: Hint, description: &str, properties: Value, required: &[&str]| {
-        let schema = json!({
-            "type": "object", "properties": properties, "required": required, "additionalProperties": false });
-        let annotations = match hint {
-            Hint::Read => json!({ "title": title, "readOnlyHint": true, "openWorldHint": false }),
-            Hint::Write => json!({
-                "title": title, "readOnlyHint": false, "destructiveHint": false, "idempotentHint": false,
-                "openWorldHint": false }),
-            Hint::Destroy => json!({
-                "title": title, "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true,
-                "openWorldHint": false }),
-        };
-        let headers = tool::annotations(&schema.to_string()).expect("our own annotations are valid");
-        let definition = json!({
-            "name": name, "title": title, "description": description, "inputSchema": schema,
-            "annotations": annotations });
-        Tool { name, pace, definition, headers }
-    };
     let id = json!({ "type": "string", "description": "Number of the note, as list_notes gives it" });
     let mut tools = vec![
         make(
@@ -216,6 +229,7 @@ fn tools() -> Vec<Tool> {
             });
         }
     }
+    tools.extend(company::tools());
     tools
 }
 
@@ -229,7 +243,8 @@ pub(crate) async fn call(shared: &Shared, tool: &Tool, arguments: &Value, peer: 
         "delete_note" => delete_note(shared, arguments),
         "count_slowly" => count_slowly(arguments, peer).await,
         "greet" => return greet(peer).await,
-        _ => echo(arguments),
+        "echo" => echo(arguments),
+        name => company::call(shared, name, arguments),
     };
     Ok(outcome.unwrap_or_else(|Unusable(why)| {
         let mut result = text(why);
@@ -255,9 +270,7 @@ fn search_notes(shared: &Shared, arguments: &Value) -> Result<Value, Unusable> {
         .map(|note| json!({ "id": note.id.to_string(), "title": note.title, "uri": note.uri() }))
         .collect();
     let structured = json!({ "total": found.len(), "matches": matches });
-    let mut result = text(structured.to_string());
-    result["structuredContent"] = structured;
-    Ok(result)
+    Ok(as_both(structured))
 }
 
 fn add_note(shared: &Shared, arguments: &Value) -> Result<Value, Unusable> {
@@ -330,6 +343,13 @@ fn echo(arguments: &Value) -> Result<Value, Unusable> {
 
 fn text(text: String) -> Value {
     json!({ "content": [{ "type": "text", "text": text }] })
+}
+
+/// Data as programs and as models read it.
+fn as_both(structured: Value) -> Value {
+    let mut result = text(structured.to_string());
+    result["structuredContent"] = structured;
+    result
 }
 
 fn lines(notes: &[Note]) -> String {

@@ -63,7 +63,7 @@ async fn session_of_every_revision_lists_reads_calls_and_ends() {
         let session = open(version).await;
         assert_eq!(session.ask("ping", json!({})).await, json!({}));
         let tools = session.ask("tools/list", json!({})).await;
-        assert_eq!(tools["tools"].as_array().map(Vec::len), Some(8), "{version}");
+        assert_eq!(tools["tools"].as_array().map(Vec::len), Some(15), "{version}");
         assert!(tools.get("ttlMs").is_none() && tools.get("_meta").is_none(), "{version}");
         let echoed =
             session.ask("tools/call", json!({"name": "echo", "arguments": {"message": "hi", "times": 2}})).await;

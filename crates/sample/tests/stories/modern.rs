@@ -109,12 +109,17 @@ async fn hints_tell_reading_from_writing_from_destroying() {
         let tool = tools.iter().find(|tool| tool["name"] == name).unwrap();
         (tool["annotations"]["readOnlyHint"].as_bool(), tool["annotations"]["destructiveHint"].as_bool())
     };
-    assert_eq!(result["tools"].as_array().unwrap().len(), 8);
-    for name in ["list_notes", "read_note", "search_notes", "count_slowly", "greet", "echo"] {
+    assert_eq!(result["tools"].as_array().unwrap().len(), 15);
+    let notes = ["list_notes", "read_note", "search_notes", "count_slowly", "greet", "echo"];
+    for name in notes.into_iter().chain(["find_customer", "list_invoices", "show_ledger"]) {
         assert_eq!(hints(name).0, Some(true), "{name}");
     }
-    assert_eq!(hints("add_note"), (Some(false), Some(false)));
-    assert_eq!(hints("delete_note"), (Some(false), Some(true)));
+    for name in ["add_note", "send_mail"] {
+        assert_eq!(hints(name), (Some(false), Some(false)), "{name}");
+    }
+    for name in ["delete_note", "refund_payment", "delete_customer", "drop_table"] {
+        assert_eq!(hints(name), (Some(false), Some(true)), "{name}");
+    }
 }
 
 #[tokio::test]
