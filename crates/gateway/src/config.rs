@@ -11,20 +11,26 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use ipnet::IpNet;
 use portcullis_audit::Keep;
 use portcullis_base::{Secret, ServerName};
-use portcullis_store::DatabaseSettings;
+use portcullis_policy::Who;
+use portcullis_policy::approval::Terms;
+use portcullis_store::{DatabaseSettings, WishTerms};
 
 pub use self::{
+    cautions::unasked,
     credential::{
         Assertion, AssertionClaim, ClientCredentials, ClientKey, ClientProof, Credential, Exchange, Fallback,
         HeaderCredential, Holders, IdJagCredential, KeyOption, KeySource, LegacyPaths, OAuth, OAuthClient, OnBehalfOf,
         Pattern, Register, ResourceMatch, ResourceParameter, S256, SubjectToken,
     },
+    decision_point::{DecisionPoint, SentArguments},
+    granted::{Granted, Named as NamedClasses},
     hosts::{Hosts, Reachable},
     identity::{
         AccessKeys, BackChannel, ClaimNames, ClientAuth, Directory, External, ExternalClaims, ExternalKeys, IdJag,
         Identity, Link, Offline, Provider, ProviderKind, Scim, SignUp, Tenant, Workload, WorkloadRule,
     },
     load::{DEFAULTS, Environment, Loaded, Sources},
+    notify::{Arguments, MailSecurity, Notify, Slack, SlackAnswers, SlackBot, SlackOthers, SlackWay, Smtp, Webhook},
     openapi::{Answers, OpenApi},
     origin::{Origin, Origins},
     place::Place,
@@ -42,11 +48,15 @@ pub(crate) use self::{
 };
 use crate::{journal::Durability, root_key::RootKeySource, toolbox::Toolbox};
 
+mod access;
+mod approvals;
 mod cautions;
 mod clients;
 mod credential;
 mod credentials;
+mod decision_point;
 mod external;
+mod granted;
 mod headers;
 mod hosts;
 mod identity;
@@ -55,6 +65,7 @@ mod layers;
 mod load;
 mod locate;
 mod more;
+mod notify;
 mod openapi;
 mod origin;
 mod pins;
@@ -71,6 +82,7 @@ mod server;
 mod servers;
 mod toolboxes;
 mod values;
+mod verdicts;
 mod workloads;
 
 /// Valid settings, in the order of the file.
@@ -108,6 +120,16 @@ pub struct Config {
     pub legacy_sse: LegacySse,
     /// Policy rules, still as text: the policy crate reads them.
     pub rules: Option<RulesText>,
+    /// A decision point of the company, asked in addition to the rules.
+    pub decision_point: Option<DecisionPoint>,
+    /// Calls that wait for humans.
+    pub approvals: Approvals,
+    /// Who is told of them.
+    pub notify: Notify,
+    /// How rights that end are asked for.
+    pub access_requests: AccessRequests,
+    /// Who takes every right in an emergency; nobody unless it is set.
+    pub break_glass: Option<BreakGlass>,
     /// Browser sessions.
     pub sessions: Sessions,
     /// Lifetimes of what the authorization server issues.
@@ -144,6 +166,15 @@ pub struct RulesText {
     pub file: String,
     /// Line of the first rule, from 1.
     pub line: usize,
+}
+
+/// Calls that wait for humans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approvals {
+    /// How long a client is kept waiting for a decision before it is told to come again.
+    pub hold: Duration,
+    /// How much may wait, and how fresh words have to be.
+    pub terms: Terms,
 }
 
 /// Lifetimes of what the authorization server issues.
@@ -271,6 +302,28 @@ pub struct Limits {
     pub connections: u32,
     /// Failed sign-ins of one name or address per minute.
     pub sign_ins_per_minute: u32,
+}
+
+/// How somebody asks for a right that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessRequests {
+    /// The longest that a right lasts.
+    pub longest: Duration,
+    /// What nobody answered in this time is over.
+    pub answer_within: Duration,
+    /// How much one person may ask for.
+    pub terms: WishTerms,
+}
+
+/// Who takes every right in an emergency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakGlass {
+    /// Who may.
+    pub who: Vec<Who>,
+    /// Where; everywhere if none are named.
+    pub servers: Option<Vec<ServerName>>,
+    /// For how long.
+    pub lasts: Duration,
 }
 
 /// Browser sessions.

@@ -1,5 +1,7 @@
 //! What is allowed but deserves a thought: told at every start, so that a choice made in a hurry is not forgotten.
 
+use portcullis_base::{Class, Classes, printable};
+use portcullis_policy::{Access, AccessEntry};
 use url::Url;
 
 use super::{
@@ -7,6 +9,7 @@ use super::{
     LegacySse, OAuth, Offline, Provider, ProviderKind, ResourceMatch, ResourceParameter, S256, Server, SignUp, Tenant,
     public_url::is_loopback,
 };
+use crate::tools::Verdict;
 
 /// Every caution, as a sentence with the key it is about.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -53,6 +56,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
 /// What an entry of the database deserves to be told of it too.
 pub(super) fn of_server(server: &Server) -> Vec<String> {
     let mut cautions: Vec<&str> = Vec::new();
+    let verdicts = server.risk.iter().map(|(tool, verdict)| of_verdict(tool, verdict));
     let plain = |url: &Url| url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host));
     if server.private && server.place.url().is_some_and(plain) {
         cautions.push(if server.credential == Credential::None {
@@ -77,7 +81,41 @@ pub(super) fn of_server(server: &Server) -> Vec<String> {
         }
         _ => {}
     }
-    cautions.into_iter().map(str::to_owned).collect()
+    cautions.into_iter().map(str::to_owned).chain(unasked(&server.access)).chain(verdicts).collect()
+}
+
+/// What an access list lets happen without a human being asked, beyond reading and writing, as sentences.
+pub fn unasked(access: &Access) -> Vec<String> {
+    access.entries.iter().filter_map(unasked_by).collect()
+}
+
+fn unasked_by(entry: &AccessEntry) -> Option<String> {
+    let harmless = Classes::from(Class::Read).with(Class::Write);
+    let grave: Vec<_> = entry.allow.iter().filter(|class| !harmless.contains(*class)).map(Class::as_str).collect();
+    let who = match &*entry.group {
+        "*" => "everybody".to_owned(),
+        group => format!("group:{}", printable(group, 60)),
+    };
+    if grave.is_empty() {
+        None
+    } else if Class::ALL.iter().all(|class| entry.allow.contains(*class)) {
+        Some(format!(
+            "access: {who} may call every tool, and nobody is asked before one destroys, executes, sends or spends"
+        ))
+    } else {
+        Some(format!("access: {who} may call tools that are {}, and nobody is asked before", grave.join(", ")))
+    }
+}
+
+fn of_verdict(tool: &str, verdict: &Verdict) -> String {
+    let tool = printable(tool, 60);
+    let classes: Vec<_> = verdict.classes.iter().map(Class::as_str).collect();
+    let said = format!("risk: {tool} counts as {} ({})", classes.join(", "), printable(&verdict.reason, 200));
+    if verdict.is_blind() {
+        format!("{said}, whatever the server makes of it; with `definition` it counts for one definition only")
+    } else {
+        said
+    }
 }
 
 fn of_oauth(oauth: &OAuth) -> Vec<&'static str> {

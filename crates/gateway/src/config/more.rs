@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
-use portcullis_base::Secret;
+use portcullis_base::{Secret, printable};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use url::Url;
 use yaml_serde::Value;
@@ -18,7 +18,9 @@ use super::{
     layers::Settings,
     pins, processes,
     read::{Node, Section},
+    verdicts::verdicts,
 };
+use crate::tools::Verdicts;
 
 /// What is said of a server besides where it is and who may use it.
 pub(super) struct More {
@@ -31,6 +33,7 @@ pub(super) struct More {
     pub process: Process,
     pub speaks: Speaks,
     pub allow: Allow,
+    pub risk: Verdicts,
 }
 
 impl More {
@@ -124,7 +127,18 @@ pub(super) fn more<'a>(section: &mut Section<'a>, place: &Around<'_>, asked: &mu
         Speaks::Auto
     };
     let allow = allow(&section.take("allow"), place);
-    More { credential, headers, request_headers, tls, concurrent, tools, process, speaks, allow }
+    let risk_node = section.take("risk");
+    let risk = verdicts(&risk_node);
+    // The file is what its readers see together with the rest, and by the name of a tool they know what is meant. What a
+    // program writes into the database was said of one definition, by somebody who was shown it, and stays with that one.
+    if place.data.is_none() {
+        for (tool, _) in risk.iter().filter(|(_, verdict)| verdict.definition.is_none()) {
+            let what =
+                format!("says something of \"{}\" without the definition that it is said of", printable(tool, 60));
+            risk_node.problem(what, "write its digest beside it: definition: …");
+        }
+    }
+    More { credential, headers, request_headers, tls, concurrent, tools, process, speaks, allow, risk }
 }
 
 /// What a server may ask of clients, and tell them.
@@ -145,7 +159,7 @@ fn allow(node: &Node<'_>, place: &Around<'_>) -> Allow {
     allow
 }
 
-fn tls(node: Node<'_>, url: Option<&Url>) -> Tls {
+pub(super) fn tls(node: Node<'_>, url: Option<&Url>) -> Tls {
     if !node.is_given() {
         return Tls::default();
     }

@@ -32,7 +32,6 @@ pub(super) struct Node<'a> {
 pub(super) struct Section<'a> {
     node: Node<'a>,
     known: Vec<&'static str>,
-    announced: Vec<&'static str>,
 }
 
 impl<'a> Settings<'a> {
@@ -312,7 +311,7 @@ impl<'a> Node<'a> {
                 "",
             );
         }
-        Section { node: self, known: Vec::new(), announced: Vec::new() }
+        Section { node: self, known: Vec::new() }
     }
 
     /// The value as a mapping with free keys.
@@ -381,29 +380,10 @@ impl<'a> Section<'a> {
         matches!(self.node.value, Some(Value::Mapping(map)) if map.get(key).is_some())
     }
 
-    /// Refuses keys that a later version will know; they are not offered as known. Tells whether there was one.
-    pub(super) fn later(&mut self, keys: &[(&'static str, &str)]) -> bool {
-        let mut any = false;
-        for (key, instead) in keys {
-            let node = self.take(key);
-            self.known.pop();
-            self.announced.push(key);
-            if node.is_given() {
-                node.problem("is not available yet in this version", *instead);
-                any = true;
-            }
-        }
-        any
-    }
-
     /// Refuses the keys that nobody took.
     pub(super) fn finish(self) {
         let Some(Value::Mapping(map)) = self.node.value else { return };
-        for key in map
-            .keys()
-            .filter_map(Value::as_str)
-            .filter(|key| !self.known.contains(key) && !self.announced.contains(key))
-        {
+        for key in map.keys().filter_map(Value::as_str).filter(|key| !self.known.contains(key)) {
             let mut path = self.node.path.clone();
             path.push(Step::Key(key.into()));
             let node = Node { settings: self.node.settings, path, value: None };

@@ -11,9 +11,13 @@ use url::Url;
 use super::{
     AccessKeys, Audit, ClientDocument, Config, Environment, Identity, LegacySse, Limits, Outbound, PublicUrl,
     RulesText, Sessions, Tokens,
+    access::{access_requests, break_glass},
+    approvals::approvals,
     clients::clients,
+    decision_point::decision_point,
     issuers::Asked,
     layers::Settings,
+    notify::notify,
     private_hosts::private_hosts,
     providers::provider,
     read::{Node, Section},
@@ -63,12 +67,17 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
     let roles = roles(&top.take("roles"));
     let access_keys = access_keys(top.take("access_keys").section());
     let servers = servers(&top.take("servers"), &data, &identity.providers, &mut asked);
-    let (toolboxes, named) = toolboxes(&top.take("toolboxes"), &servers);
+    let (toolboxes, mut named) = toolboxes(&top.take("toolboxes"), &servers);
     let default_resource =
         Some(top.take("default_resource")).filter(Node::is_given).and_then(|node| server_name(&node));
     let legacy_sse = top.take("legacy_sse");
     let legacy_sse = if legacy_sse.is_given() && legacy_sse.switch() { LegacySse::Served } else { LegacySse::Off };
     let rules = rules(&top.take("rules"));
+    let decision_point = decision_point(top.take("decision_point"), &mut asked, &mut named);
+    let approvals = approvals(top.take("approvals").section());
+    let notify = notify(top.take("notify").section(), &mut asked);
+    let access_requests = access_requests(top.take("access_requests").section());
+    let break_glass = break_glass(top.take("break_glass"));
     let sessions = sessions(top.take("sessions").section());
     let tokens = tokens(top.take("tokens").section());
     let clients = clients(top.take("clients").section());
@@ -95,6 +104,11 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
         default_resource,
         legacy_sse,
         rules,
+        decision_point,
+        approvals,
+        notify,
+        access_requests,
+        break_glass,
         sessions,
         tokens,
         clients,
@@ -232,24 +246,47 @@ fn rules(node: &Node<'_>) -> Option<RulesText> {
     Some(RulesText { text: rules_block(text, line), file: file.to_owned(), line })
 }
 
-/// The value of the key on `line`, every other line emptied so that line numbers stay those of the file.
+/// The value of `rules`, which stands on `line`; every other line emptied so that line numbers stay those of the file.
 fn rules_block(text: &str, line: usize) -> String {
-    let mut out = String::new();
-    let mut inside = false;
-    for (number, content) in text.lines().enumerate() {
-        if number + 1 == line {
-            inside = true;
-            let after = content.find(':').map_or(content.len(), |colon| colon + 1);
-            out.push_str(&" ".repeat(after));
-            out.push_str(&content[after..]);
-        } else if inside && content.starts_with(|c: char| !c.is_whitespace() && !matches!(c, '#' | '-' | ']' | '}')) {
-            break;
-        } else if inside {
-            out.push_str(content);
+    let above: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let first = text[above..].lines().next().unwrap_or_default();
+    let key = first.find("rules").unwrap_or_default();
+    let after = first[key..].find(':').map_or(first.len(), |colon| key + colon + 1);
+    let value = &text[above + after..];
+    let value = if value.trim_start().starts_with('[') {
+        &value[..in_brackets(value)]
+    } else {
+        let next = |line: &&str| !line.starts_with(|c: char| c.is_whitespace() || matches!(c, '#' | '-' | ']' | '}'));
+        let lines = value.split_inclusive('\n').enumerate();
+        let inside = lines.take_while(|(number, line)| *number == 0 || !next(line)).map(|(_, line)| line.len());
+        value[..inside.sum()].trim_end_matches(['\r', '\n'])
+    };
+    format!("{}{}{value}\n", "\n".repeat(line - 1), " ".repeat(after))
+}
+
+/// Where the list ends that begins in `text`: so a whole file may be written as JSON, too.
+fn in_brackets(text: &str) -> usize {
+    let (mut depth, mut quote, mut before) = (0_usize, None, ' ');
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match (quote, letter) {
+            (Some('"'), '\\') => {
+                letters.next();
+            }
+            (Some(open), _) if letter == open => quote = None,
+            // Within a word quotes are letters like others.
+            (None, '"' | '\'') if before.is_whitespace() || matches!(before, '[' | '{' | ',' | ':') => {
+                quote = Some(letter);
+            }
+            (None, '#') if before.is_whitespace() => quote = Some('\n'),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') if depth <= 1 => return at + 1,
+            (None, ']' | '}') => depth -= 1,
+            _ => {}
         }
-        out.push('\n');
+        before = letter;
     }
-    out
+    text.len()
 }
 
 fn sessions(mut section: Section<'_>) -> Sessions {

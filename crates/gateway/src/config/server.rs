@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 use portcullis_base::{Secret, ServerName};
-use portcullis_policy::{Access, AccessEntry};
+use portcullis_policy::Access;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::{Credential, Environment, External, Place, Problems, Process, cautions, more, public_url::is_loopback};
+use super::{
+    Credential, Environment, External, Granted, Place, Problems, Process, cautions, more, public_url::is_loopback,
+};
+use crate::tools::Verdicts;
 
 /// A server and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct Server {
     pub speaks: Speaks,
     /// What it may ask of clients, and tell them.
     pub allow: Allow,
+    /// What its tools are, where their definitions say something else.
+    pub risk: Verdicts,
 }
 
 /// Certificates for one server.
@@ -129,7 +134,7 @@ pub struct Entry {
     pub place: Place,
     /// Groups that may use it.
     #[serde(default = "everyone")]
-    pub access: Vec<String>,
+    pub access: Vec<Granted>,
     /// The longest wait.
     #[serde(rename = "timeout_ms", with = "millis", default = "default_timeout")]
     pub timeout: Duration,
@@ -139,7 +144,7 @@ pub struct Entry {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, `speaks`, `allow`, as the settings file writes them.
+    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, `speaks`, `allow`, `risk`, as the settings file writes them.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }
@@ -171,7 +176,7 @@ impl Entry {
             tools: more.tools_of(&self.place),
             name: self.name.clone(),
             place: self.place.clone(),
-            access: Server::access_of(self.access.iter().map(String::as_str)),
+            access: Access::of(self.access.iter().map(Granted::entry).collect()),
             timeout: self.timeout,
             private: self.private,
             description: self.description.clone(),
@@ -184,6 +189,7 @@ impl Entry {
             process: more.process,
             speaks: more.speaks,
             allow: more.allow,
+            risk: more.risk,
         })
     }
 }
@@ -221,12 +227,6 @@ impl Server {
         Ok(url)
     }
 
-    /// An access list of these groups.
-    pub fn access_of<'a>(groups: impl IntoIterator<Item = &'a str>) -> Access {
-        let entry = |group: &str| AccessEntry { group: group.into(), allow: Vec::new(), ask: Vec::new() };
-        Access { entries: groups.into_iter().map(entry).collect() }
-    }
-
     /// What is allowed but deserves a thought, as sentences.
     pub fn cautions(&self) -> Vec<String> {
         cautions::of_server(self)
@@ -242,8 +242,8 @@ impl Server {
     }
 }
 
-fn everyone() -> Vec<String> {
-    Access::default().entries.iter().map(|entry| entry.group.to_string()).collect()
+fn everyone() -> Vec<Granted> {
+    vec![Granted::Safely("*".into())]
 }
 
 fn default_timeout() -> Duration {
@@ -266,6 +266,8 @@ mod millis {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_policy::AccessEntry;
+
     use super::*;
 
     #[test]
@@ -273,7 +275,7 @@ mod tests {
         let entry = Entry {
             name: ServerName::parse("acme").expect("name"),
             place: Place::Url(Url::parse("https://mcp.example.com/mcp").expect("url")),
-            access: vec!["ops".into(), "support".into()],
+            access: vec![Granted::Safely("ops".into()), Granted::Safely("support".into())],
             timeout: Duration::from_millis(1500),
             private: true,
             description: Some("tickets".into()),
@@ -281,11 +283,17 @@ mod tests {
         };
         assert_eq!(Entry::from_json(&entry.to_json()).expect("json"), entry);
         let server = entry.server(&Environment::default()).expect("server");
-        assert_eq!((server.access, server.credential), (Server::access_of(["ops", "support"]), Credential::None));
+        let safe = Access::of(vec![AccessEntry::safe("ops"), AccessEntry::safe("support")]);
+        assert_eq!((server.access, server.credential), (safe, Credential::None));
         let least = Entry::from_json(r#"{"name":"acme","url":"https://mcp.example.com/mcp"}"#).expect("json");
         let least = least.server(&Environment::default()).expect("server");
         assert_eq!((least.access, least.timeout, least.private), (Access::default(), Server::TIMEOUT, false));
         assert_eq!((least.credential, least.concurrent), (Credential::default(), Server::CONCURRENT));
+        let named = r#"{"name":"acme","url":"https://mcp.example.com/mcp","access":["a",{"group":"b","allow":["*"]}]}"#;
+        let named = Entry::from_json(named).expect("json");
+        assert_eq!(Entry::from_json(&named.to_json()).expect("json"), named);
+        let named = named.server(&Environment::default()).expect("server").access;
+        assert_eq!(named.entries, [AccessEntry::safe("a"), AccessEntry::open("b")]);
         let odd = r#"{"name":"acme","url":"https://mcp.example.com/mcp","credentail":"none"}"#;
         let refused = Entry::from_json(odd).expect("json").server(&Environment::default()).expect_err("refused");
         assert!(refused.to_string().contains("did you mean \"credential\"?"), "{refused}");

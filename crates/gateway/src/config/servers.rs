@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use portcullis_base::ServerName;
-use portcullis_policy::Access;
+use portcullis_policy::{Access, AccessEntry};
 use url::Url;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     openapi::{fits, openapi},
     processes,
     read::Node,
+    verdicts::classes,
 };
 use crate::toolbox::ALL;
 
@@ -94,6 +95,7 @@ pub(super) fn servers<'a>(node: &Node<'a>, data: &Path, providers: &[Provider], 
             process: more.process,
             speaks: more.speaks,
             allow: more.allow,
+            risk: more.risk,
         });
     }
     servers
@@ -112,7 +114,7 @@ pub(super) fn access(node: &Node<'_>) -> Access {
     if !node.is_given() {
         return Access::default();
     }
-    let mut groups = Vec::new();
+    let mut entries = Vec::new();
     for item in node.list("a list of groups", "[group:support]") {
         if let Some(text) = item.as_text() {
             match text.strip_prefix("group:").unwrap_or(if text == "*" { text } else { "" }) {
@@ -120,18 +122,17 @@ pub(super) fn access(node: &Node<'_>) -> Access {
                     format!("expected \"*\" or group:NAME, found \"{}\"", portcullis_base::printable(text, 60)),
                     format!("did you mean \"group:{}\"?", portcullis_base::printable(text, 60)),
                 ),
-                group => groups.push(group.to_owned()),
+                group => entries.push(AccessEntry::safe(group)),
             }
             continue;
         }
         let mut section = item.section();
-        groups.push(section.take("group").text("the name of a group", "support"));
-        // Taking these and not asking would let through what somebody wanted to be asked about.
-        let narrower = "who is listed may call everything; write a rule under `rules` to narrow that";
-        section.later(&[("allow", narrower), ("ask", narrower), ("deny", narrower)]);
+        let group = section.take("group").text("the name of a group", "support");
+        let (allow, ask) = (classes(&section.take("allow")), classes(&section.take("ask")));
         section.finish();
+        entries.push(AccessEntry::of(group, allow, ask));
     }
-    Server::access_of(groups.iter().map(String::as_str))
+    Access::of(entries)
 }
 
 /// The name of one.

@@ -2,10 +2,14 @@
 
 mod commands;
 mod identity;
+mod notify;
 mod toolboxes;
 mod upstreams;
 
 use insta::assert_snapshot;
+
+use portcullis_base::{Class, Classes};
+use portcullis_policy::AccessEntry;
 
 use super::*;
 
@@ -48,12 +52,19 @@ fn defaults_are_complete_and_valid() {
     assert!(config.identity.local_accounts);
 }
 
-const SECRETS: [(&str, &str); 5] = [
+const SECRETS: [(&str, &str); 12] = [
+    ("PDP_TOKEN", "s"),
     ("KEY", "k"),
     ("REPORT_SECRET", "s"),
     ("COMPANY_SECRET", "hunter2"),
     ("COMPANY_SCIM_TOKEN", "0123456789abcdef"),
     ("INTROSPECTION_SECRET", "s"),
+    ("SMTP_PASSWORD", "hunter2"),
+    ("SLACK_BOT_TOKEN", "xoxb-1"),
+    ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
+    ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
 
 /// What the example of an API is about.
@@ -93,6 +104,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
     // There is one root key, so the other way to name it stays a comment.
     let text = text.replace("root_key_command: [", "# root_key_command: [");
     let text = text.replace("ca_file: /etc/ssl/company.pem", "ca_file: Cargo.toml");
+    // Files that only the machine of whoever uncomments this has.
+    let text = text.replace("tls: { ca_file: company-ca.pem", "# tls: { ca_file: company-ca.pem");
     let document = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(document.path(), DOCUMENT).expect("written");
     let text = text.replace("file: shop.yaml", &format!("file: {}", document.path().display()));
@@ -108,6 +121,9 @@ fn commented_examples_of_the_defaults_are_valid_too() {
     assert_eq!(kinds, ["oidc", "entra", "google", "github"], "{text}");
     assert_eq!(config.identity.workloads.len(), 1, "{text}");
     assert!(config.servers[0].authorization.is_some(), "{text}");
+    let notify = &config.notify;
+    assert!(notify.smtp.is_some() && notify.slack.is_some() && notify.teams.is_some(), "{text}");
+    assert!(notify.webhooks[0].told.is_some() && notify.webhooks[0].decisions.is_some(), "{text}");
     assert_eq!((config.servers[0].credential.kind(), config.servers[0].headers.len()), ("oauth", 1), "{text}");
     assert!(config.rules.is_some() && config.root_key.is_some() && config.outbound.ca_file.is_some());
     assert_eq!(config.public_url.as_str(), "https://mcp.example.com");
@@ -117,7 +133,7 @@ fn commented_examples_of_the_defaults_are_valid_too() {
 fn unknown_keys_are_refused_with_place_and_nearest_name() {
     assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
         known here: durability, arguments
     portcullis.yaml:4: clients.frobnicate: unknown key
@@ -174,7 +190,7 @@ fn secrets_stand_elsewhere() {
 #[test]
 fn servers_are_checked_one_by_one() {
     assert_snapshot!(problems(
-        "servers:\n  - name: Git Hub\n    url: https://mcp.example.com/mcp\n  - name: plain\n    url: http://mcp.internal/mcp\n  - name: local\n    command: [npx, server]\n  - url: example.com\n    credential: outh\n  - name: same\n    url: https://a.example/mcp\n    access: [support]\n  - name: same\n    url: https://b.example/mcp\n    credental: none\n    access: [{ group: \"*\", allow: [read] }]\n"
+        "servers:\n  - name: Git Hub\n    url: https://mcp.example.com/mcp\n  - name: plain\n    url: http://mcp.internal/mcp\n  - name: local\n    command: [npx, server]\n  - url: example.com\n    credential: outh\n  - name: same\n    url: https://a.example/mcp\n    access: [support]\n  - name: same\n    url: https://b.example/mcp\n    credental: none\n    access: [{ group: \"*\", allow: [raed], deny: [write] }]\n"
     ), @r#"
     portcullis.yaml:2: servers[0].name: "Git Hub" is not a server name: use 1 to 32 of a-z, 0-9 and "-", not beginning with "-"
         did you mean "git-hub"?
@@ -193,10 +209,27 @@ fn servers_are_checked_one_by_one() {
     portcullis.yaml:13: servers[5].name: "same" names a second server
         give each server a name of its own
     portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
-        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow
-    portcullis.yaml:16: servers[5].access[0].allow: is not available yet in this version
-        who is listed may call everything; write a rule under `rules` to narrow that
+        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, risk
+    portcullis.yaml:16: servers[5].access[0].allow: there is no class "raed"; they are read, write, unknown, egress, execute, destructive, financial, and "*" for all
+        did you mean "read"?
+    portcullis.yaml:16: servers[5].access[0].deny: unknown key
+        known here: group, allow, ask
     "#);
+}
+
+#[test]
+fn access_lists_name_groups_and_classes() {
+    let text = "servers:\n  - name: a\n    url: https://a.example/mcp\n    access:\n      - group:ops\n      - { group: dev, allow: [read, write], ask: [\"*\"] }\n      - { group: audit, allow: [read] }\n";
+    let access = &good(text).servers[0].access;
+    let read = Classes::from(Class::Read);
+    assert_eq!(
+        access.entries[1],
+        AccessEntry::of("dev", Some(read.with(Class::Write)), AccessEntry::classes("*").ok())
+    );
+    assert_eq!(access.entries[2], AccessEntry::of("audit", Some(read), None));
+    assert_eq!(access.entries[0], AccessEntry::safe("ops"));
+    let unsaid = good("servers:\n  - { name: a, url: https://a.example/mcp }\n");
+    assert_eq!(unsaid.servers[0].access, portcullis_policy::Access::default());
 }
 
 #[test]
@@ -269,6 +302,36 @@ fn lifetimes_and_limits_have_caps() {
     assert_eq!(good("tokens: { refresh_grace: 0 }\n").tokens.refresh_grace, Duration::ZERO);
 }
 
+// spec: T-81, T-82, T-84
+#[test]
+fn approvals_are_short_few_and_fresh() {
+    let defaults = good("").approvals;
+    assert_eq!((defaults.hold, defaults.terms), (Duration::from_mins(5), Terms::default()));
+    let config = good("approvals: { hold: 0, expires: 2m, pending: 2, hourly: 9, refused_again: 1m, sign_in: 30s }\n");
+    let minute = Duration::from_mins(1);
+    let terms =
+        Terms { pending: 2, recent: 9, cool_down: minute, sign_in: Duration::from_secs(30), expires: 2 * minute };
+    assert_eq!(config.approvals, Approvals { hold: Duration::ZERO, terms });
+    assert_snapshot!(problems(
+        "approvals:\n  hold: 20m\n  expires: 1m\n  pending: 0\n  refused_again: 0\n  sign_in: 10m\n  expire: 1h\n"
+    ), @r#"
+    portcullis.yaml:2: approvals.hold: expected a duration from 0 to 15m, found "20m"
+        example: hold: 5m
+    portcullis.yaml:4: approvals.pending: expected a whole number from 1 to 100, found the number 0
+        example: pending: 1
+    portcullis.yaml:5: approvals.refused_again: expected a duration from 1s to 1d, found the number 0
+        example: refused_again: 10m
+    portcullis.yaml:6: approvals.sign_in: expected a duration from 30s to 5m, found "10m"
+        example: sign_in: 5m
+    portcullis.yaml:7: approvals.expire: unknown key; did you mean "expires"?
+        known here: hold, expires, pending, hourly, refused_again, sign_in
+    "#);
+    assert_snapshot!(problems("approvals: { expires: 1h }\n"), @r#"
+    portcullis.yaml:1: approvals.expires: expected a duration from 30s to 15m, found "1h"
+        example: expires: 15m
+    "#);
+}
+
 // spec: T-20
 #[test]
 fn registration_can_be_switched_off_and_bounded() {
@@ -333,7 +396,7 @@ fn mistyped_variables_are_refused_by_their_own_name() {
     PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
         example: depth: 8
     PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
     "#);
 }
 
@@ -349,6 +412,12 @@ fn rules_keep_the_line_numbers_of_the_file() {
     assert_eq!(rules.text, "\n      \n- rule: a\n  then: deny\n\n# more\n- rule: b\n");
     let rules = good("rules: [{ rule: a,\n  then: deny }]\nlisten: 127.0.0.1:1\n").rules.expect("rules");
     assert_eq!(rules.text, "       [{ rule: a,\n  then: deny }]\n");
+    let json = "{\n  \"listen\": \"127.0.0.1:1\",\n  \"rules\": [\n    { \"rule\": \"a]\\\"\", \"then\": \"deny\" }\n  ],\n  \"data\": \"/x\"\n}\n";
+    let rules = good(json).rules.expect("rules");
+    assert_eq!(rules.text, "\n\n           [\n    { \"rule\": \"a]\\\"\", \"then\": \"deny\" }\n  ]\n");
+    let rules =
+        good("rules: [{ rule: it's,  # not ] here\n  then: deny }]\nlisten: 127.0.0.1:1\n").rules.expect("rules");
+    assert_eq!(rules.text, "       [{ rule: it's,  # not ] here\n  then: deny }]\n");
 }
 
 #[test]
@@ -382,4 +451,56 @@ fn chosen_port_reaches_the_derived_public_url() {
     };
     assert_eq!(bound("listen: 127.0.0.1:0\n"), "http://127.0.0.1:40001");
     assert_eq!(bound("public_url: https://mcp.example.com\n"), "https://mcp.example.com");
+}
+
+#[test]
+fn a_decision_point_is_read_with_what_it_may_be_told() {
+    assert_eq!(good("").decision_point, None);
+    let named = "outbound: { private_hosts: [\"127.0.0.1:8181\"] }\n";
+    let config = good(&format!("decision_point: {{ url: http://127.0.0.1:8181, for: [crm] }}\n{named}"));
+    let point = config.decision_point.expect("one");
+    assert_eq!((point.timeout, point.cache), (Duration::from_secs(1), Duration::from_secs(10)));
+    assert_eq!((point.arguments, point.token.is_some()), (SentArguments::Nothing, false));
+    let crm = ServerName::parse("crm").expect("a name");
+    assert_eq!(point.servers, Some(vec![crm.clone()]));
+    // A name that is mistyped would be a server that nobody asks about.
+    let config = good(&format!("decision_point: {{ url: http://127.0.0.1:8181, for: [cmr] }}\n{named}"));
+    let wrong = config.check_toolboxes(&[crm]).expect_err("there is none").to_string();
+    assert!(wrong.contains("there is no server \"cmr\"; did you mean \"crm\"?"), "{wrong}");
+    for (text, told) in [
+        ("url: \"http://pdp.example.com\"", "url: is plain http to another machine"),
+        ("url: https://10.0.0.7", "which the gateway asks only where it is named"),
+        ("token: env:PDP", "url: is missing"),
+        ("url: https://pdp.example.com, token: s3cret", "a secret must not stand in the file itself"),
+        ("url: https://pdp.example.com, timout: 2s", "did you mean"),
+        ("url: https://pdp.example.com, cache: 1h", "cache: expected a duration from 0 to 5m"),
+        ("url: https://pdp.example.com, for: []", "for: names no server"),
+    ] {
+        let problems = problems(&format!("decision_point: {{ {text} }}\n"));
+        assert!(problems.contains(told), "{text}: {problems}");
+    }
+}
+
+#[test]
+fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
+    assert!(good("").break_glass.is_none(), "nobody may unless somebody says so");
+    let config = good("break_glass: { who: ['group:on-call', 'person:ada'], servers: [billing], lasts: 2h }\n");
+    let glass = config.break_glass.unwrap();
+    assert_eq!((glass.who.len(), glass.lasts), (2, Duration::from_hours(2)));
+    assert_eq!(glass.servers.unwrap()[0].as_str(), "billing");
+    let glass = good("break_glass: { who: ['role:admin'] }\n").break_glass.unwrap();
+    assert_eq!((glass.servers, glass.lasts), (None, Duration::from_hours(1)));
+    for (text, told) in [
+        ("break_glass: { who: [] }", "who: names nobody"),
+        ("break_glass: {}", "who: names nobody"),
+        ("break_glass: { who: ['*'] }", "is no person, group or role"),
+        ("break_glass: { who: ['service:ci'] }", "is no person, group or role"),
+        ("break_glass: { who: [on-call] }", "did you mean \"group:on-call\"?"),
+        ("break_glass: { who: ['role:admin'], lasts: 5h }", "lasts: expected a duration from 5m to 4h"),
+        ("break_glass: { who: ['role:admin'], server: [x] }", "did you mean"),
+        ("access_requests: { longest: 1m }", "longest: expected a duration from 1h to 366d"),
+    ] {
+        let problems = problems(&format!("{text}\n"));
+        assert!(problems.contains(told), "{text}: {problems}");
+    }
 }

@@ -420,3 +420,59 @@ fn entries_of_the_database_are_read_like_the_file() {
     assert!(said.contains("must not stand in the file itself") && !said.contains("sk_0123456789"), "{said}");
     assert!(entry(r#"{"kind":"header","value":"env:ABSENT"}"#).expect_err("refused").to_string().contains("not set"));
 }
+
+// spec: T-75
+#[test]
+fn who_is_not_asked_is_told_at_every_start() {
+    let told = |access: &str| read(&format!("access: {access}")).cautions().join("\n");
+    for quiet in
+        ["['*']", "[group:ops]", "[{ group: ops, allow: [read, write], ask: ['*'] }]", "[{ group: ops, ask: ['*'] }]"]
+    {
+        assert_eq!(told(quiet), "", "{quiet}");
+    }
+    assert_snapshot!(told("[{ group: '*', allow: ['*'] }, { group: ops, allow: [write, destructive, unknown] }]"), @"
+    access: everybody may call every tool, and nobody is asked before one destroys, executes, sends or spends
+    access: group:ops may call tools that are unknown, destructive, and nobody is asked before
+    ");
+}
+
+#[test]
+fn an_administrator_says_what_a_tool_is_and_why_and_is_reminded_of_it() {
+    let digest = portcullis_base::Digest::of(b"a definition").to_base64url();
+    let lines = format!(
+        "risk:\n  refresh_cache: {{ classes: [write], labels: [cost], reason: the cache is ours }}\n  run_report: {{ classes: [read], reason: it only reads, definition: {digest} }}"
+    );
+    let server = read(&lines);
+    let cache = &server.risk["refresh_cache"];
+    assert_eq!((cache.classes, cache.definition), (portcullis_base::Class::Write.into(), None));
+    assert_eq!(cache.labels, Some(portcullis_base::Label::Cost.into()));
+    assert_eq!(server.risk["run_report"].definition.map(|digest| digest.to_base64url()), Some(digest));
+    assert_snapshot!(server.cautions().join("\n"), @"
+    risk: refresh_cache counts as write (the cache is ours), whatever the server makes of it; with `definition` it counts for one definition only
+    risk: run_report counts as read (it only reads)
+    ");
+    let wrong = "risk:\n  a: { classes: [raed], reason: x }\n  b: { classes: [read] }\n  c: { classes: [read], labels: [privat_data], reason: x, definition: abc }";
+    assert_snapshot!(refused(wrong), @r#"
+    portcullis.yaml:11: servers[0].risk.a.classes: there is no class "raed"; they are read, write, unknown, egress, execute, destructive, financial, and "*" for all
+        did you mean "read"?
+    portcullis.yaml:12: servers[0].risk.b.reason: gives no reason
+        say why the tool is not what it looks like; whoever comes after you will ask
+    portcullis.yaml:13: servers[0].risk.c.labels: there is no label "privat_data"
+        did you mean "private_data"?
+    portcullis.yaml:13: servers[0].risk.c.definition: "abc" is no digest of a definition
+        copy it from the record of a call of this tool
+    "#);
+}
+
+#[test]
+fn what_a_program_says_of_a_tool_is_said_of_one_definition() {
+    let entry = |verdict: &str| {
+        let entry = format!(r#"{{"name":"a","url":"https://a.example/mcp","risk":{{"x":{verdict}}}}}"#);
+        Entry::from_json(&entry).expect("an entry").server(&Environment::default())
+    };
+    let digest = portcullis_base::Digest::of(b"a definition");
+    let bound = entry(&format!(r#"{{"classes":["read"],"reason":"r","definition":"{digest}"}}"#)).expect("a server");
+    assert_eq!(bound.risk["x"].definition, Some(digest));
+    let blind = entry(r#"{"classes":["read"],"reason":"r"}"#).expect_err("refused").to_string();
+    assert!(blind.contains("definition: …"), "{blind}");
+}
