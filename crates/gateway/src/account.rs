@@ -9,10 +9,12 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use portcullis_base::{GrantId, PersonId, ServerName};
 use portcullis_oauth::scope::Scopes;
-use portcullis_store::{AccessKeyRow, BrowserSession, Identity, Person, StoreError};
+use portcullis_policy::Guest;
+use portcullis_store::{AccessKeyRow, BrowserSession, Identity, PasskeyRow, Person, StoreError};
 use serde::Deserialize;
 
 use crate::{
@@ -24,10 +26,12 @@ use crate::{
     home::server_name,
     pages::{
         account::{
-            KeyRow, Keys, Mine, NewKey as NewKeyPage, Profile, ProfileSource, SessionRow, Which, mine, new_key_page,
+            KeyRow, Keys, Mine, NewKey as NewKeyPage, PasskeyLine, Passkeys, Profile, ProfileSource, SessionRow, Which,
+            mine, new_key_page,
         },
         sentence,
     },
+    passkeys::PasskeyError,
 };
 
 /// The lifetimes that the form offers, in days, as far as the settings allow them.
@@ -41,6 +45,8 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/account", get(show))
         .route("/account/keys", post(create_key))
         .route("/account/keys/revoke", post(revoke_key))
+        .route("/account/passkeys", post(add_passkey))
+        .route("/account/passkeys/remove", post(remove_passkey))
         .layer(middleware::from_fn_with_state(Arc::clone(app), pages_not_too_often))
         .layer(middleware::from_fn_with_state(Arc::clone(app), under_public_url))
 }
@@ -56,6 +62,8 @@ async fn show(State(app): State<Arc<App>>, who: LoggedIn, Query(query): Query<Do
         Some("ended") => Some("The sign-in was ended."),
         Some("others-ended") => Some("Every other sign-in was ended."),
         Some("revoked") => Some("The key was revoked. It opens nothing any more."),
+        Some("passkey-added") => Some("The passkey was added."),
+        Some("passkey-removed") => Some("The passkey was removed. It proves nothing here any more."),
         _ => None,
     };
     page(&app, &who, done, None).await
@@ -70,6 +78,7 @@ async fn page(app: &App, who: &LoggedIn, done: Option<&str>, failure: Option<&st
         profile: profile(app, who, &identities),
         sessions: session_rows(app, &sessions, Some(who)),
         keys: keys(app, who).await?,
+        passkeys: passkeys(app, who).await.map_err(PageError::unavailable)?,
         now,
         done,
         failure,
@@ -140,15 +149,70 @@ pub(crate) async fn key_rows(app: &App, person: &PersonId) -> Result<Vec<KeyRow>
     Ok(rows.into_iter().map(row).collect())
 }
 
+async fn passkeys(app: &App, who: &LoggedIn) -> Result<Passkeys, StoreError> {
+    let Some(offer) = app.passkeys.offer(&who.person, &who.session.hash).await? else {
+        let address = app.config.public_url.as_str().to_owned();
+        let local = ["http://127.0.0.1", "http://[::1]"].into_iter().find_map(|local| address.strip_prefix(local));
+        let nearest = local.map(|rest| format!("http://localhost{rest}"));
+        return Ok(Passkeys::NotHere { address, nearest });
+    };
+    let line = |row: PasskeyRow| PasskeyLine {
+        id: URL_SAFE_NO_PAD.encode(&row.id),
+        name: row.name,
+        made_at: row.made_at,
+        used_at: row.used_at,
+    };
+    let rows = app.passkeys.of(&who.person.id).await?.into_iter().map(line).collect();
+    Ok(Passkeys::Here { rows, options: offer.options, ticket: offer.ticket })
+}
+
+#[derive(Deserialize)]
+struct MadePasskey {
+    name: String,
+    ticket: String,
+    assertion: String,
+}
+
+async fn add_passkey(
+    State(app): State<Arc<App>>,
+    SignedForm { who, form }: SignedForm<MadePasskey>,
+) -> Result<Response, PageError> {
+    who.recently(&app, "/account")?;
+    let owner = (&who.person.id, &who.session.hash);
+    match app.passkeys.add(owner, &form.name, (&form.ticket, &form.assertion), who.actor()).await {
+        Ok(()) => Ok(Redirect::to("/account?done=passkey-added").into_response()),
+        Err(PasskeyError::Refused(why)) => page(&app, &who, None, Some(&why)).await,
+        Err(error) => Err(PageError::unavailable(error)),
+    }
+}
+
+#[derive(Deserialize)]
+struct WhichPasskey {
+    passkey: String,
+}
+
+async fn remove_passkey(
+    State(app): State<Arc<App>>,
+    SignedForm { who, form: WhichPasskey { passkey } }: SignedForm<WhichPasskey>,
+) -> Result<Response, PageError> {
+    who.recently(&app, "/account")?;
+    let removed = app.passkeys.remove(&who.person.id, &passkey, who.actor()).await;
+    if !removed.map_err(PageError::unavailable)? {
+        return Err(PageError::not_found());
+    }
+    Ok(Redirect::to("/account?done=passkey-removed").into_response())
+}
+
 /// Servers that the person may make a key for.
 fn servers(app: &App, who: &LoggedIn) -> Vec<String> {
     let groups: Vec<Arc<str>> = who.person.groups.iter().map(|group| group.as_str().into()).collect();
     let snapshot = app.snapshot.load();
     // spec: RS-21: where somebody else issues the tokens, our keys open nothing.
     let admitting = snapshot.servers.values().filter(|server| app.externals.get(&server.name).is_none());
-    let admitting = admitting.filter(|server| server.access.admits(&groups));
+    let guest = Guest { person: &who.person.id, groups: &groups, now: app.clock.now() };
+    let admitting = admitting.filter(|server| server.access.admits(guest));
     let mut names: Vec<String> = admitting.map(|server| server.name.as_str().to_owned()).collect();
-    let toolboxes = snapshot.toolboxes.values().filter(|toolbox| toolbox.access.admits(&groups));
+    let toolboxes = snapshot.toolboxes.values().filter(|toolbox| toolbox.access.admits(guest));
     names.extend(toolboxes.map(|toolbox| toolbox.name.as_str().to_owned()));
     names.sort();
     names

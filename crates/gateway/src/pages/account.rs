@@ -21,6 +21,8 @@ pub struct Mine<'a> {
     pub sessions: Vec<SessionRow>,
     /// Access keys.
     pub keys: Keys,
+    /// Passkeys.
+    pub passkeys: Passkeys,
     /// The present moment.
     pub now: Timestamp,
     /// What was just done.
@@ -113,6 +115,38 @@ pub struct KeyRow {
     pub last_used_at: Option<Timestamp>,
 }
 
+/// Whether people can make passkeys here.
+pub enum Passkeys {
+    /// There are none at the address of the gateway.
+    NotHere {
+        /// The address.
+        address: String,
+        /// One at which there would be, if that is near.
+        nearest: Option<String>,
+    },
+    /// They can.
+    Here {
+        /// Those they have.
+        rows: Vec<PasskeyLine>,
+        /// What the browser is asked to make one.
+        options: String,
+        /// What comes back with its answer.
+        ticket: String,
+    },
+}
+
+/// One passkey.
+pub struct PasskeyLine {
+    /// Its identifier.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it last signed.
+    pub used_at: Option<Timestamp>,
+}
+
 /// What the form proposes, where it is offered.
 const USUAL_DAYS: u64 = 30;
 
@@ -132,6 +166,7 @@ pub fn mine(view: &Mine<'_>) -> Page {
                     h2.large id="clients" { "Applications with access" }
                     p.muted { "What acts for you is listed on your " a href="/#clients" { "home page" } ", where you can end it." }
                 }
+                (passkeys(view))
                 (keys(view))
             }
         },
@@ -217,6 +252,55 @@ pub(super) fn agent_cell(row: &SessionRow) -> Markup {
         @if row.which == Which::This { " " span.tag.good { "This browser" } }
         div.small.muted { @match &row.provider { Some(name) => { "by " (foreign(name)) } None => { "by password" } } }
     }
+}
+
+fn passkeys(view: &Mine<'_>) -> Markup {
+    html! {
+        section aria-labelledby="passkeys" {
+            h2.large id="passkeys" { "Passkeys" }
+            @match &view.passkeys {
+                Passkeys::NotHere { address, nearest } => {
+                    p.muted {
+                        "There are no passkeys at " code { (address) } ": browsers have them only for https and for localhost."
+                        @if let Some(nearest) = nearest {
+                            " Reach the gateway as " code { (nearest) } " instead, and set that as its " code { "public_url" } "."
+                        }
+                    }
+                }
+                Passkeys::Here { rows, options, ticket } => {
+                    p.muted { "A passkey proves that it is you who approves a call: your device asks for your finger, your face or a PIN." }
+                    @if !rows.is_empty() { (passkey_table(view, rows)) }
+                    form.card.stack method="post" action="/account/passkeys" {
+                        h3 { "Add a passkey" }
+                        (proof(view.account))
+                        input type="hidden" name="ticket" value=(ticket);
+                        input type="hidden" name="assertion" value="";
+                        (field("passkey-name", "Name", html! {
+                            input id="passkey-name" name="name" type="text" required maxlength="64" autocomplete="off" placeholder="My laptop";
+                        }))
+                        div.row { button.primary type="button" hidden data-passkey-create=(options) { "Add a passkey" } }
+                        noscript { p.small.muted { "Passkeys need scripts." } }
+                        p.small.muted role="status" data-passkey-said {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn passkey_table(view: &Mine<'_>, rows: &[PasskeyLine]) -> Markup {
+    let heads = [Head::Seen("Name"), Head::Seen("Added"), Head::Seen("Last used"), Head::Heard("Remove")];
+    let rows = rows.iter().map(|row| {
+        html! {
+            (cell("Name", html! { b { (foreign(&row.name)) } }))
+            (cell("Added", moment::past(view.now, row.made_at)))
+            (cell("Last used", moment::past_or(view.now, row.used_at, "Not yet")))
+            (actions(Button { action: "/account/passkeys/remove", label: "Remove",
+                spoken: &format!("Remove the passkey {}", foreign(&row.name)), look: "danger" }
+                .form(view.account, &[("passkey", &row.id)])))
+        }
+    });
+    table("Passkeys", &heads, rows)
 }
 
 fn keys(view: &Mine<'_>) -> Markup {

@@ -1,4 +1,4 @@
-// Two conveniences. Every page is complete without this file.
+// Conveniences, and passkeys, which browsers have for scripts alone. Every page is complete without this file.
 
 // The approve button answers only once the page has been in front of the person for half a second, so that a click
 // meant for something else cannot land on it.
@@ -39,4 +39,36 @@ if (navigator.clipboard) {
       setTimeout(() => (button.textContent = label), 1600);
     });
   }
+}
+
+// Passkeys: what the browser is asked stands on the button, and its answer goes with the form.
+for (const button of document.querySelectorAll("button[data-passkey-get], button[data-passkey-create]")) {
+  if (!globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON) break;
+  const { form } = button;
+  const said = form.querySelector("[data-passkey-said]");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    if (!form.reportValidity()) return;
+    const { passkeyGet, passkeyCreate } = button.dataset;
+    button.disabled = true;
+    said.textContent = "Your browser asks for your passkey.";
+    try {
+      const answer = passkeyCreate
+        ? await navigator.credentials.create({
+            publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(JSON.parse(passkeyCreate)),
+          })
+        : await navigator.credentials.get({
+            publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(JSON.parse(passkeyGet)),
+          });
+      form.elements.assertion.value = JSON.stringify(answer.toJSON());
+      said.textContent = "";
+      form.submit();
+    } catch (error) {
+      said.textContent =
+        error.name === "InvalidStateError"
+          ? "This device has a passkey for this account already."
+          : "It did not work, or was stopped. Nothing was changed. Try again.";
+      button.disabled = false;
+    }
+  });
 }
