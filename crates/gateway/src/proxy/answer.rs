@@ -11,7 +11,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use portcullis_mcp::ProtocolError;
 
-use super::{bridged::Reader, document::Document, relay::Relay};
+use super::{bridged::Reader, document::Document, hold::Held, relay::Relay};
 
 /// The body of an answer: whole, or passed on as it comes.
 pub enum Answer {
@@ -21,6 +21,8 @@ pub enum Answer {
     Document(Box<Document>),
     /// Server-sent events.
     Events(Box<Relay>),
+    /// The events of a request that waits for a human, and its answer.
+    Held(Box<Held>),
     /// Events of a session that is bridged.
     Bridged(Box<Reader>),
 }
@@ -87,6 +89,7 @@ impl Body for Answer {
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Document(document) => document.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
             Self::Events(relay) => relay.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
+            Self::Held(held) => held.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
             Self::Bridged(reader) => reader.poll_piece(cx).map(|piece| piece.map(|p| p.map(Frame::data))),
         }
     }
@@ -98,7 +101,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Document(_) | Self::Events(_) | Self::Bridged(_) => SizeHint::default(),
+            Self::Document(_) | Self::Events(_) | Self::Held(_) | Self::Bridged(_) => SizeHint::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Changes of resources that a caller listens for: who may not read a resource is not told that it changes either. Judged
 //! when the stream is opened, and again at each change, by the rules and people of that moment (T-108).
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use portcullis_base::ServerName;
 use portcullis_mcp::{
@@ -13,7 +13,7 @@ use portcullis_mcp::{
 use portcullis_policy::{Effect, Target};
 
 use super::{
-    decide::{Deed, facts},
+    decide::{At, Deed, facts},
     parts::Parts,
     tasks::Edits,
     turn::{Turn, deed},
@@ -28,18 +28,28 @@ pub(super) struct Ear {
     parts: Arc<Parts>,
     caller: Caller,
     server: ServerName,
+    /// Where it is heard: at the server's own endpoint, or at a toolbox.
+    endpoint: ServerName,
+    address: Option<IpAddr>,
 }
 
 impl Ear {
     pub(super) fn of(turn: &Turn<'_>) -> Self {
-        Self { parts: turn.parts.clone(), caller: turn.caller.clone(), server: turn.server.name.clone() }
+        Self {
+            parts: turn.parts.clone(),
+            caller: turn.caller.clone(),
+            server: turn.server.name.clone(),
+            endpoint: turn.endpoint.clone(),
+            address: turn.address,
+        }
     }
 
     /// Whether the rules of now let the caller hear of `uri`.
     pub(super) fn may_hear(&self, uri: &str) -> bool {
         let snapshot = self.parts.snapshot.load();
         let Some(server) = snapshot.servers.get(&self.server) else { return false };
-        let mut facts = facts(&self.caller, &self.server, Method::SubscriptionsListen.name(), self.parts.clock.now());
+        let at = At { server: &self.server, endpoint: &self.endpoint, address: self.address };
+        let mut facts = facts(&self.caller, at, Method::SubscriptionsListen.name(), self.parts.clock.now());
         let person = snapshot.people.get(&self.caller.person);
         if let Some(person) = person {
             (facts.groups, facts.roles) = (&person.groups, person.roles.names());

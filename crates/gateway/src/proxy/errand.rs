@@ -12,7 +12,9 @@ use super::turn::Turn;
 use crate::{
     config::ToolList,
     connections::{Lack, Presented},
+    quotas::Departure,
     upstream::{AnswerBody, Credential, Tools, UpstreamError, Viewer, Way},
+    veil::Veil,
 };
 
 /// A permitted call under way: the only thing that sends messages of clients. It is sent once more only where the
@@ -20,6 +22,8 @@ use crate::{
 pub(super) struct Errand<'t> {
     turn: &'t Turn<'t>,
     presented: Presented,
+    departure: Option<Departure>,
+    veil: Option<Arc<Veil>>,
 }
 
 /// Why a permitted call has no answer of its upstream.
@@ -54,8 +58,28 @@ impl<'t> Errand<'t> {
         if permit.server() != &turn.server.name {
             return Err(UpstreamError::Unusable("the permit is for another server"));
         }
+        let veil = Veil::of(permit.obligations()).map(Arc::new);
         drop(permit);
-        Ok(Self { turn, presented: Presented::none() })
+        Ok(Self { turn, presented: Presented::none(), departure: None, veil })
+    }
+
+    /// The same for a call that takes something of its limits.
+    pub(super) fn limited(mut self, departure: Option<Departure>) -> Self {
+        self.departure = departure;
+        self
+    }
+
+    /// What is masked in the answer, and how much of it is let through.
+    pub(super) fn veil(&self) -> Option<Arc<Veil>> {
+        self.veil.clone()
+    }
+
+    /// Says that the call itself is about to be sent.
+    // spec: T-79
+    pub(super) async fn leave(&self) -> Result<(), Setback> {
+        let Some(departure) = &self.departure else { return Ok(()) };
+        let text = "The call cannot be counted at the moment, so it was not made. Try again in a few seconds.";
+        departure.leave().await.map_err(|_| Setback::Wrong(ProtocolError::internal(200, text)))
     }
 
     /// Takes what the caller has at the upstream.
@@ -96,15 +120,28 @@ impl<'t> Errand<'t> {
         way: Way,
         build: impl Fn() -> Result<Request<Bytes>, UpstreamError>,
     ) -> Result<Response<AnswerBody>, Setback> {
+        let first = match self.turn.upstream.put(way, build()?, &self.presented.credential).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let idle = self.turn.upstream.did_nothing(&first);
+        if let Err(setback) = self.equip_again(first).await {
+            self.undone(idle);
+            return Err(setback);
+        }
         match self.turn.upstream.put(way, build()?, &self.presented.credential).await {
-            Err(error) => {
-                self.equip_again(error).await?;
-                match self.turn.upstream.put(way, build()?, &self.presented.credential).await {
-                    Err(error) => Err(self.equip_again(error).await.err().unwrap_or_else(refused_twice)),
-                    Ok(response) => Ok(response),
-                }
-            }
             Ok(response) => Ok(response),
+            Err(error) => {
+                self.undone(idle && self.turn.upstream.did_nothing(&error));
+                Err(self.equip_again(error).await.err().unwrap_or_else(refused_twice))
+            }
+        }
+    }
+
+    /// What a call took of its limits is given back if its upstream surely did nothing.
+    fn undone(&self, idle: bool) {
+        if let Some(departure) = self.departure.as_ref().filter(|_| idle) {
+            departure.undone();
         }
     }
 

@@ -10,7 +10,7 @@ use portcullis_mcp::{
     Era, Headers, Id, Message, Method, ProtocolError, Version,
     dialect::{Abilities, without_files},
     headers::{self as wire, Field},
-    message::{Call, Outcome},
+    message::{Call, Outcome, Response as Answered},
     method::Effect,
     scan,
 };
@@ -18,6 +18,7 @@ use portcullis_policy::Target;
 
 use super::{
     answer::{self, Answer},
+    approval::Pages,
     aside::Aside,
     decide::Deed,
     errand::{Errand, Setback},
@@ -124,6 +125,13 @@ impl Turn<'_> {
                     None => Ok(answer::empty(StatusCode::ACCEPTED)),
                 }
             }
+            Message::Response(Answered { id: Some(id), outcome, .. }) if Pages::is_ours(id.to_json()) => {
+                let (permit, record) = self.decide(&bare("response")).await?;
+                drop((permit, record));
+                let result = if let Outcome::Result(result) = outcome { Some(*result) } else { None };
+                self.local.pages.answered(&self.caller.person, id.to_json(), result);
+                Ok(answer::empty(StatusCode::ACCEPTED))
+            }
             Message::Response(response) => {
                 // spec: BR-75: what it answers to is not known here, and roots are told by their form.
                 let elsewhere = match response.outcome {
@@ -142,10 +150,12 @@ impl Turn<'_> {
         // spec: T-54, T-69: what the session's revision does not have is not forwarded.
         let method = wire::admit(call, session.version)?;
         let (Some(method), Some(id)) = (method, call.id) else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
-        let (permit, mut record) = self.decide(&Deed { hears: session.hears, ..deed(call, method) }).await?;
-        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let deed = Deed { hears: session.hears, era: Era::Legacy, ..deed(call, method) };
+        let (permit, mut record) = self.decide(&deed).await?;
+        let errand = Errand::new(self, permit).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let mut errand = errand.limited(record.departure());
         let busy = self.local.busy.enter(&session.id);
-        let (response, joined) = match self.exchanged(session, call, method, &mut errand).await {
+        let (response, joined) = match self.exchanged(session, (call, record.approved()), method, &mut errand).await {
             Ok(Some(exchanged)) => exchanged,
             Ok(None) => return Ok(self.nothing(&wanting(session, call, method, id), record)),
             Err(Setback::Lack(lack)) => return self.without(&lack, &wanting(session, call, method, id), record).await,
@@ -201,8 +211,8 @@ impl Turn<'_> {
                 let mut restorer = Restorer::new(id.to_json(), id.to_json());
                 let mut out = BytesMut::with_capacity(message.len());
                 restorer.feed(&message, &mut out);
-                let bytes = Sieve::apply(sieve.as_ref(), out.freeze());
-                self.whole(StatusCode::OK, bytes, restorer.seen(), id, record)
+                let seen = restorer.seen();
+                self.strained(sieve.as_ref(), StatusCode::OK, out.freeze(), (seen, id), record)
             }
             Err(error) => Err(self.failed(&error, Some(id), &mut record)),
         }
@@ -212,12 +222,18 @@ impl Turn<'_> {
     async fn exchanged<'s>(
         &self,
         session: &'s Session,
-        call: &Call<'_>,
+        (call, approved): (&Call<'_>, Option<&str>),
         method: Method,
         errand: &mut Errand<'_>,
     ) -> Result<Option<(Response<AnswerBody>, Joined<'s>)>, Setback> {
         errand.equip().await?;
-        let raw = Bytes::copy_from_slice(call.raw.as_bytes());
+        // spec: T-80: "execute the stored arguments"
+        let raw = match call.arguments.zip(approved) {
+            Some(edit) => {
+                rewrite(call.raw, &mut [edit]).ok_or(UpstreamError::Unusable("the message could not be rebuilt"))?
+            }
+            None => Bytes::copy_from_slice(call.raw.as_bytes()),
+        };
         let built = |joined: &Joined<'_>| {
             let mut request = self.post(raw.clone());
             if method.effect() == Effect::Read {
@@ -230,6 +246,7 @@ impl Turn<'_> {
         if joined.lacks(method) {
             return Ok(None);
         }
+        errand.leave().await?;
         let response = errand.send(|| built(&joined)).await?;
         if session.late.is_none() || response.status() != StatusCode::NOT_FOUND {
             return Ok(Some((response, joined)));
@@ -357,6 +374,9 @@ pub(super) fn bare(method: &'static str) -> Deed<'static> {
         raw: b"",
         ends: false,
         hears: Hears::Text,
+        era: Era::Legacy,
+        progress: None,
+        back: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
     refusal::Refusal,
     relay::Source,
     session::{Hears, Session},
+    sieve::Sieve,
     speech::{Legacy, Speech, Words},
     turn::{Form, Turn, form, set},
 };
@@ -55,7 +56,7 @@ impl Turn<'_> {
             (StatusCode::OK, Form::Events) => {
                 let notices = self.tells(session).then(|| self.notices(session, news, Lists::Theirs));
                 let speech = Legacy { resumes: last.is_some(), aside: Some(aside), ..self.speech(session) };
-                let speech = Speech::new(Words::Legacy(speech), None);
+                let speech = Speech::new(Words::Legacy(speech), self.veil_of_all().map(Sieve::veiling));
                 Ok(answer::events(self.relay(Source::Upstream(body), speech, record).saying(notices)))
             }
             // The upstream has nothing to say unasked; we may.

@@ -6,7 +6,9 @@
 //! memory reads a database, and no header of a client has a way into a request to an upstream unless the settings name it.
 
 mod abilities;
+mod acquaint;
 mod answer;
+mod approval;
 mod aside;
 mod batch;
 mod bridged;
@@ -18,13 +20,16 @@ mod ear;
 mod elicited;
 mod errand;
 mod here;
+mod hold;
 mod inbound;
 mod late;
 mod legacy;
+mod limits;
 mod listen;
 mod modern;
 mod notices;
 mod opening;
+mod outside;
 mod parts;
 mod prove;
 mod receive;
@@ -64,10 +69,12 @@ pub use parts::{Parts, SessionClosed, Settings};
 pub use relay::StreamLimits;
 
 use self::{
+    approval::{Now, Pages},
     bridged::Rooms,
     crowd::Crowd,
     decide::Calls,
     elicited::Elicited,
+    hold::Line,
     inbound::Inbound,
     late::LateSessions,
     prove::{Proving, Resource, Tokens},
@@ -88,6 +95,21 @@ pub struct Proxy {
     local: Arc<Local>,
 }
 
+/// A POST that was proved, with everything that it is about: it may outlive the connection's patience.
+struct Posted {
+    parts: Arc<Parts>,
+    calls: Arc<Calls>,
+    crowd: Arc<Crowd>,
+    local: Arc<Local>,
+    snapshot: Arc<Snapshot>,
+    caller: Caller,
+    endpoint: ServerName,
+    headers: HeaderMap,
+    body: Bytes,
+    address: Option<IpAddr>,
+    line: Line,
+}
+
 /// What this node keeps for its callers. Whatever is lost of it is made anew, or asked for again.
 struct Local {
     remembered: Arc<Remembered>,
@@ -97,6 +119,8 @@ struct Local {
     busy: Arc<Crowd<SessionId>>,
     shelf: Shelf,
     rooms: Rooms,
+    /// Pages that clients were asked to have opened.
+    pages: Pages,
 }
 
 impl Proxy {
@@ -113,6 +137,7 @@ impl Proxy {
             busy: Crowd::new(usize::MAX),
             shelf: Shelf::new(),
             rooms: Rooms::new(),
+            pages: Pages::default(),
         });
         Self { parts: Arc::new(parts), tokens, calls, crowd, local }
     }
@@ -147,6 +172,10 @@ impl Proxy {
         let caller = proving.caller(&head.uri, &head.headers).await?;
         // route
         let place = self.route(&snapshot, &caller, &name, address).await?;
+        if (door, &head.method) == (Door::Mcp, &Method::POST) {
+            let body = receive::body(&head.headers, body, self.parts.settings.body).await?;
+            return self.posted(snapshot, caller, name, head.headers, body, address).await;
+        }
         let visit = Visit {
             parts: &self.parts,
             calls: &self.calls,
@@ -158,6 +187,8 @@ impl Proxy {
             conversation: None,
             asker: None,
             did: None,
+            line: None,
+            waited: None,
             accepts: Accepts::of(&head.headers),
             inbound: Inbound::of(&head.headers),
             local: &self.local,
@@ -165,10 +196,6 @@ impl Proxy {
         };
         // receive, decide, forward, record
         match (door, head.method) {
-            (Door::Mcp, Method::POST) => {
-                let body = receive::body(&head.headers, body, self.parts.settings.body).await?;
-                visit.post_message(&head.headers, &body).await
-            }
             (Door::Mcp, Method::GET) => {
                 let found = collect(&head.headers);
                 // spec: TR-114: "a client that sent Mcp-Session-Id gets the Streamable HTTP GET"
@@ -189,6 +216,34 @@ impl Proxy {
         }
     }
 
+    /// Serves a POST. What its client has to wait for longer than it may is told on a stream.
+    async fn posted(
+        &self,
+        snapshot: Arc<Snapshot>,
+        caller: Caller,
+        endpoint: ServerName,
+        headers: HeaderMap,
+        body: Bytes,
+        address: Option<IpAddr>,
+    ) -> Result<Response<Answer>, Refusal> {
+        let (accepts, line) = (Accepts::of(&headers), Line::default());
+        let Self { parts, calls, crowd, local, .. } = self;
+        let posted = Posted {
+            parts: parts.clone(),
+            calls: calls.clone(),
+            crowd: crowd.clone(),
+            local: local.clone(),
+            snapshot,
+            caller,
+            endpoint,
+            headers,
+            body,
+            address,
+            line: line.clone(),
+        };
+        hold::serve(Box::pin(posted.served()), line, accepts, self.parts.settings.streams.keep_alive).await
+    }
+
     // spec: T-55: unknown and forbidden servers look the same, and only to somebody with a token for just that name.
     async fn route<'s>(
         &self,
@@ -198,9 +253,36 @@ impl Proxy {
         address: Option<IpAddr>,
     ) -> Result<Place<'s>, Refusal> {
         match Place::of(snapshot, name) {
-            Some(place) if place.access().admits(&caller.groups) => Ok(place),
+            Some(place) if place.access().admits(caller.guest(self.parts.clock.now())) => Ok(place),
             _ => Err(decide::no_server(&self.parts, caller, name, address).await),
         }
+    }
+}
+
+impl Posted {
+    async fn served(self) -> Result<Response<Answer>, Refusal> {
+        let Self { parts, calls, crowd, local, snapshot, caller, endpoint, headers, body, address, line } = &self;
+        let no_server = || Refusal::no_server(&parts.settings, endpoint);
+        let place = Place::of(snapshot, endpoint).ok_or_else(no_server)?;
+        let visit = Visit {
+            parts,
+            calls,
+            crowd,
+            snapshot,
+            caller,
+            endpoint,
+            place,
+            conversation: None,
+            asker: None,
+            did: None,
+            line: Some(line),
+            waited: None,
+            accepts: Accepts::of(headers),
+            inbound: Inbound::of(headers),
+            local,
+            address: *address,
+        };
+        visit.post_message(headers, body).await
     }
 }
 
@@ -232,10 +314,26 @@ impl Visit<'_> {
     }
 
     async fn serve_message(&self, headers: &HeaderMap, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
-        Box::pin(self.serve_parsed(&collect(headers), message)).await
+        self.serve_parsed(&collect(headers), message).await
     }
 
+    /// Serves a message; if it had to wait, then as things are after that.
     async fn serve_parsed(&self, headers: &Headers<'_>, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
+        let mut served = Box::pin(self.serve_once(headers, message)).await;
+        loop {
+            let waited = match served.map_err(Refusal::waited) {
+                Ok(answer) => return Ok(answer),
+                Err(Err(refusal)) => return Err(refusal),
+                Err(Ok(waited)) => waited,
+            };
+            let no_server = || Refusal::no_server(&self.parts.settings, self.endpoint);
+            let now = Now::of(self.parts, self.caller).ok_or_else(no_server)?;
+            let visit = self.again(&now, &waited).ok_or_else(no_server)?;
+            served = Box::pin(visit.serve_once(headers, message)).await;
+        }
+    }
+
+    async fn serve_once(&self, headers: &Headers<'_>, message: &Message<'_>) -> Result<Response<Answer>, Refusal> {
         // spec: BR-1: "any client revision may meet any upstream revision in both directions"
         let class = classify(headers, message, Version::SERVED)?;
         match (class, message) {

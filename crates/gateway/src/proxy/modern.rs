@@ -1,10 +1,11 @@
 //! Requests of 2026-07-28: each stands alone. Checked, given an id of ours, sent with headers made from its body.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use portcullis_audit::Outcome;
+use portcullis_base::Digest;
 use portcullis_mcp::{
     Era, Headers, Id, Message, Method, ProtocolError, Version,
     dialect::Abilities,
@@ -20,6 +21,8 @@ use portcullis_mcp::{
 use super::{
     abilities,
     answer::{self, Answer},
+    approval::{self, Back},
+    decide::Deed,
     ear::Ear,
     errand::{Errand, Setback},
     here::Wanting,
@@ -33,7 +36,7 @@ use super::{
     speech::{Modern, Speech, Words},
     state::{LIFETIME, Sealer, State},
     tasks::{Edits, Tasks},
-    told::{Reply, hears_modern},
+    told::{self, Reply, hears_modern},
     turn::{Form, Turn, deed, form},
 };
 use crate::{
@@ -53,12 +56,26 @@ struct Outgoing<'a> {
     presented: Option<&'a str>,
     /// What became of our own wish that the caller connect, if it takes up a request that had to wait for that.
     resumed: Option<Resumed>,
+    /// What it waited for, if its client was told to have it approved.
+    back: Option<Back>,
     /// What the upstream is told that the client can do, raw.
     abilities: Option<Cow<'a, str>>,
     /// The ids of tasks in it and in its answer.
     tasks: Option<Tasks>,
+    /// The definition that its tool was judged by.
+    judged: Option<Digest>,
+    /// The arguments as the client gave them, raw.
+    given: Option<&'a str>,
     /// Ids of tasks in the message, then whatever else is not to go on as it is, and what takes their places.
     edits: Edits<'a>,
+}
+
+/// Why a request comes back to us.
+enum Comes {
+    /// Its caller was asked to connect.
+    Connected(Resumed),
+    /// Its caller was told where it can be approved.
+    Back(Back),
 }
 
 /// What an upstream made of a request that was sent with the id `.1`.
@@ -68,6 +85,8 @@ enum Asked {
     /// It refuses, with this message.
     Refused(Vec<u8>, String),
 }
+
+const UNBUILT: UpstreamError = UpstreamError::Unusable("the message could not be rebuilt");
 
 impl Turn<'_> {
     /// Serves one modern message, with the headers that came with it; without any if it was made in this process.
@@ -82,7 +101,14 @@ impl Turn<'_> {
             (Message::Request(call), Some(method)) => {
                 let id = call.id.ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
                 match self.state(call, method)? {
-                    Some(State::Ours(than)) => self.resumed(headers, call, (version, method), than).await,
+                    Some(State::Ours(than)) => {
+                        let reply = Reply::of(call.input_responses, told::KEY);
+                        self.resumed(headers, call, (version, method), Comes::Connected(Resumed { than, reply })).await
+                    }
+                    Some(State::Awaits(id, round)) => {
+                        let reply = Reply::of(call.input_responses, approval::KEY);
+                        self.resumed(headers, call, (version, method), Comes::Back(Back { id, round, reply })).await
+                    }
                     state => {
                         let state = state.and_then(State::theirs);
                         let presented = call.request_state;
@@ -97,22 +123,25 @@ impl Turn<'_> {
         }
     }
 
-    /// A request that waited for its caller to connect. What was between them and us stays here.
+    /// A request whose client was asked by us to have a page opened. What was between them and us stays here.
     // spec: BR-61: "if the upstream sent none, the gateway may still send its own, and sends none upstream"
     async fn resumed(
         &self,
         headers: Option<&Headers<'_>>,
         call: &Call<'_>,
         (version, method): (Version, Method),
-        than: i64,
+        comes: Comes,
     ) -> Result<Response<Answer>, Refusal> {
-        let resumed = Resumed { than, reply: Reply::of(call.input_responses) };
-        let presented = call.request_state;
+        // An approval is used up by itself; what names it does nothing.
+        let (resumed, back, presented) = match comes {
+            Comes::Connected(resumed) => (Some(resumed), None, call.request_state),
+            Comes::Back(back) => (None, Some(back), None),
+        };
         let plain = unanswered(call).ok_or_else(|| Refusal::status(StatusCode::BAD_REQUEST))?;
         match message::message(&plain) {
             Ok(Message::Request(call)) if call.id.is_some() => {
                 let Some(id) = call.id else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
-                let out = Outgoing { resumed: Some(resumed), presented, ..self.outgoing(&call, id, version, method)? };
+                let out = Outgoing { presented, resumed, back, ..self.outgoing(&call, id, version, method)? };
                 self.modern_request(headers, out).await
             }
             _ => Err(Refusal::status(StatusCode::BAD_REQUEST)),
@@ -132,7 +161,22 @@ impl Turn<'_> {
         edits.extend(answers.and_then(|raw| Some((raw, elsewhere(raw)?))));
         let own = abilities::own(&self.server.credential);
         let abilities = call.meta.client_capabilities.map(|raw| abilities::declared(raw, self.server.allow, own));
-        Ok(Outgoing { call, id, version, method, state: None, presented: None, resumed: None, abilities, tasks, edits })
+        let judged = None;
+        Ok(Outgoing {
+            call,
+            id,
+            version,
+            method,
+            state: None,
+            presented: None,
+            resumed: None,
+            back: None,
+            abilities,
+            tasks,
+            judged,
+            given: call.arguments,
+            edits,
+        })
     }
 
     async fn modern_request(
@@ -143,11 +187,24 @@ impl Turn<'_> {
         if !self.accepts.json && !self.accepts.events {
             return Err(Refusal::status(StatusCode::NOT_ACCEPTABLE));
         }
-        let mut deed = deed(out.call, out.method);
-        if let Some(did) = self.did {
-            deed.method = did.name().into();
-        }
+        let deed = Deed { back: out.back.as_ref(), ..self.deed(out.call, out.method) };
         let (permit, mut record) = self.decide(&deed).await?;
+        // spec: T-80: "execute the stored arguments": another request may have written the same in other bytes.
+        let approved = out.given.zip(record.approved()).filter(|(given, approved)| given != approved);
+        let rewritten = approved.map(|(given, approved)| rewrite(out.call.raw, &mut [(given, approved)]));
+        let text;
+        let message;
+        if let Some(rewritten) = rewritten {
+            text = rewritten.and_then(|bytes| String::from_utf8(bytes.into()).ok()).unwrap_or_default();
+            message = message::message(&text);
+            let Ok(Message::Request(call)) = &message else {
+                return Err(self.failed(&UNBUILT, out.call.id, &mut record));
+            };
+            let Some(id) = call.id else { return Err(self.failed(&UNBUILT, out.call.id, &mut record)) };
+            let fresh = self.outgoing(call, id, out.version, out.method)?;
+            out = Outgoing { call, id, tasks: fresh.tasks, edits: fresh.edits, abilities: fresh.abilities, ..out };
+        }
+        out.judged = record.definition();
         if let Some(presented) = out.presented
             && let Err(error) = self.spend(presented).await
         {
@@ -156,6 +213,7 @@ impl Turn<'_> {
         }
         let errand = Errand::new(self, permit);
         let mut errand = errand.map_err(|error| self.failed(&error, out.call.id, &mut record))?;
+        errand = errand.limited(record.departure());
         if out.method == Method::SubscriptionsListen {
             out.edits.extend(self.heard_of(out.call).await);
         }
@@ -176,6 +234,21 @@ impl Turn<'_> {
         }
     }
 
+    fn deed<'c>(&self, call: &'c Call<'c>, method: Method) -> Deed<'c> {
+        let mut deed = Deed { hears: hears_modern(call, method), ..deed(call, method) };
+        if let Some(did) = self.did {
+            deed.method = did.name().into();
+        }
+        deed
+    }
+
+    /// What the tools want as headers, by their list of now.
+    async fn tools(&self, errand: &mut Errand<'_>, out: &Outgoing<'_>) -> Result<Option<Arc<Tools>>, Setback> {
+        let tools = errand.tools().await;
+        self.not_overtaken(out.judged, &self.deed(out.call, out.method)).map_err(Setback::Wrong)?;
+        Ok(tools)
+    }
+
     async fn asked(
         &self,
         headers: Option<&Headers<'_>>,
@@ -189,14 +262,15 @@ impl Turn<'_> {
             self.await_connection(*than).await?;
         }
         errand.prepare().await?;
-        let tools = if out.method == Method::ToolsCall { errand.tools().await } else { None };
+        let tools = if out.method == Method::ToolsCall { self.tools(errand, out).await? } else { None };
         let annotations = annotations(tools.as_deref(), out.call);
         // spec: TR-46: held against what the upstream's own tools declare, as the caller sees them.
         if let Some(headers) = headers {
-            self.check_params(headers, annotations, out.call.arguments)
+            self.check_params(headers, annotations, out.given)
                 .map_err(|error| Setback::Wrong(error.with_id(out.call.id)))?;
         }
         let sent = self.upstream.next_id().to_string();
+        errand.leave().await?;
         let response = errand.ask(|| self.rebuilt(out, annotations, &sent)).await?;
         self.repaired(errand, response, sent, out, annotations).await
     }
@@ -233,7 +307,7 @@ impl Turn<'_> {
         annotations: &[Annotation],
         sent: &str,
     ) -> Result<Request<Bytes>, UpstreamError> {
-        let body = out.body(sent).ok_or(UpstreamError::Unusable("the message could not be rebuilt"))?;
+        let body = out.body(sent).ok_or(UNBUILT)?;
         let mut request = self.post(body);
         if out.method.effect() == Effect::Read {
             request.extensions_mut().insert(Repeatable);
@@ -267,7 +341,7 @@ impl Turn<'_> {
             // spec: TR-129: "refresh its tools/list and retry once with rebuilt headers"
             Some(HEADER_MISMATCH) if out.method == Method::ToolsCall => {
                 errand.forget_tools();
-                let tools = errand.tools().await;
+                let tools = self.tools(errand, out).await?;
                 let fresh = annotations(tools.as_deref(), out.call);
                 if fresh != known {
                     let sent = self.upstream.next_id().to_string();
@@ -345,9 +419,8 @@ impl Turn<'_> {
         let mut restorer = self.restorer(sent, out);
         let mut bytes = BytesMut::with_capacity(message.len() + 64);
         restorer.feed(message, &mut bytes);
-        let bytes =
-            Sieve::apply(self.sieve((out.method, Era::Modern), out.call.params, errand).as_ref(), bytes.freeze());
-        self.whole(status, bytes, restorer.seen(), out.id, record)
+        let sieve = self.sieve((out.method, Era::Modern), out.call.params, errand);
+        self.strained(sieve.as_ref(), status, bytes.freeze(), (restorer.seen(), out.id), record)
     }
 
     fn restorer(&self, sent: &str, out: &Outgoing<'_>) -> Restorer {
@@ -505,8 +578,11 @@ mod tests {
             state: None,
             presented: None,
             resumed: None,
+            back: None,
             abilities: None,
             tasks: None,
+            judged: None,
+            given: call.arguments,
             edits: Vec::new(),
         };
         let sent = outgoing.body("77").unwrap();

@@ -1,19 +1,25 @@
 //! What the data path is made of. It knows these parts and nothing of the house around them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use portcullis_audit::Keep;
-use portcullis_base::{Clock, Rng, SessionId, Timestamp};
+use portcullis_base::{Clock, Rng, ServerName, SessionId, Timestamp};
 use portcullis_mcp::scan;
 use portcullis_oauth::jwks::KeySet;
+use portcullis_policy::Target;
 use portcullis_store::Store;
+use url::form_urlencoded;
 
 use super::relay::StreamLimits;
 use crate::{
-    access_keys::AccessKeys, config::LegacySse, connections::Connections, ended::Ended, external::Externals,
-    fresh::Fresh, journal::Journal, keys::Keys, origin::Origins, snapshot::Snapshot, upstream::Upstreams,
+    access_keys::AccessKeys, approvals::Approvals, config::LegacySse, connections::Connections,
+    decision_point::DecisionPoint, ended::Ended, external::Externals, fresh::Fresh, journal::Journal, keys::Keys,
+    origin::Origins, quotas::Quotas, session_labels::SessionLabels, snapshot::Snapshot, upstream::Upstreams,
 };
+
+/// The longest name of a tool that stands in a link.
+const LONGEST_TOOL: usize = 128;
 
 /// Remembers beyond this process that a session was closed, until the given moment.
 pub type SessionClosed = Arc<dyn Fn(SessionId, Timestamp) + Send + Sync>;
@@ -33,6 +39,8 @@ pub struct Parts {
     pub fresh: Arc<Fresh>,
     /// Personal access keys.
     pub access_keys: Arc<AccessKeys>,
+    /// Calls that wait for humans.
+    pub approvals: Arc<Approvals>,
     /// Authorization servers of others.
     pub externals: Arc<Externals>,
     /// Called when a client closes its session.
@@ -49,6 +57,12 @@ pub struct Parts {
     pub store: Store,
     /// The servers behind us.
     pub upstreams: Arc<Upstreams>,
+    /// What was taken of limits.
+    pub quotas: Arc<Quotas>,
+    /// A decision point of the company, asked in addition to the rules.
+    pub decision_point: Arc<DecisionPoint>,
+    /// What rules call sessions.
+    pub labels: Arc<SessionLabels>,
     /// Settings of the data path.
     pub settings: Settings,
 }
@@ -70,6 +84,8 @@ pub struct Settings {
     pub calls_per_person: usize,
     /// Verified tokens that are remembered.
     pub tokens: usize,
+    /// How long a call is held that waits for a human. What waits goes on waiting after it.
+    pub hold: Duration,
     /// How much of a call's arguments is recorded.
     pub arguments: Keep,
     /// Whether the two endpoints of 2024-11-05 are there.
@@ -79,6 +95,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Where somebody asks for the right to use what is called `name`, or one tool of it. It gives nobody a right, and there is
+    /// such a page for every name (spec: T-55).
+    pub(super) fn access_link(&self, name: &ServerName, target: &Target<'_>) -> String {
+        let link = format!("{}/access/{name}", self.public_url);
+        match *target {
+            Target::Tool(tool) if tool.len() <= LONGEST_TOOL => {
+                let tool: String = form_urlencoded::byte_serialize(tool.as_bytes()).collect();
+                format!("{link}?tool={tool}")
+            }
+            _ => link,
+        }
+    }
+
     /// The defaults for a gateway at `public_url`.
     pub fn new(public_url: &str, origins: Origins) -> Self {
         Self {
@@ -89,6 +118,7 @@ impl Settings {
             streams: StreamLimits::default(),
             calls_per_person: 256,
             tokens: 50_000,
+            hold: Duration::from_mins(5),
             arguments: Keep::default(),
             legacy_sse: LegacySse::Off,
             identity_assertions: false,

@@ -66,6 +66,19 @@ pub(super) struct Proving<'a> {
 impl Proving<'_> {
     /// Who calls.
     pub(super) async fn caller(&self, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let mut caller = self.known(uri, headers).await?;
+        if self.snapshot.bundle.reads_session() {
+            let labels = self.parts.labels.of(&caller.person, &caller.client).await;
+            caller.labels = labels.map_err(|error| {
+                tracing::error!(%error, "what rules call a session cannot be read");
+                // Judged without it, a call could be let through that may not be made any more.
+                Refusal::status(StatusCode::SERVICE_UNAVAILABLE)
+            })?;
+        }
+        Ok(caller)
+    }
+
+    async fn known(&self, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let authorization = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer::extract(authorization, uri.query());
         match self.parts.externals.get(self.resource.name) {
@@ -97,6 +110,7 @@ impl Proving<'_> {
         Ok(Caller {
             person: claims.person.clone(),
             name: person.name.clone(),
+            kind: person.kind(),
             groups: person.groups.clone(),
             roles: person.roles,
             client: claims.client.clone(),
@@ -104,6 +118,7 @@ impl Proving<'_> {
             scopes: claims.scopes.clone(),
             expires_at: claims.expires_at,
             sign_in: self.parts.fresh.of(&claims.grant).or_else(|| verified.sign_in.clone()),
+            labels: Arc::default(),
             renewal: renewal(person),
         })
     }
@@ -119,6 +134,7 @@ impl Proving<'_> {
         Ok(Caller {
             person: key.person.clone(),
             name: person.name.clone(),
+            kind: person.kind(),
             groups: person.groups.clone(),
             roles: person.roles,
             client: AccessKey::client(),
@@ -126,6 +142,7 @@ impl Proving<'_> {
             scopes: key.scopes.clone(),
             expires_at: key.expires_at,
             sign_in: self.parts.fresh.of(&key.grant).or_else(|| key.sign_in.clone()),
+            labels: Arc::default(),
             renewal: renewal(person),
         })
     }

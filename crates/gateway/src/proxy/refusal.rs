@@ -1,9 +1,17 @@
 //! Answers that end a request before anything is forwarded.
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use portcullis_mcp::{Message, ProtocolError, message};
+use std::sync::Arc;
 
-use super::answer::{self, Answer};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use portcullis_base::ServerName;
+use portcullis_mcp::{Message, ProtocolError, message};
+use portcullis_policy::Target;
+
+use super::{
+    answer::{self, Answer},
+    approval::Waited,
+    parts::Settings,
+};
 
 /// An answer that ends the request.
 pub(super) struct Refusal(Box<Response<Answer>>);
@@ -30,6 +38,18 @@ impl Refusal {
     /// An answer that was made elsewhere and ends this request too.
     pub(super) fn answered(response: Response<Answer>) -> Self {
         Self(Box::new(response))
+    }
+
+    /// No answer at all: the request waited, and is to be judged anew as things are now.
+    pub(super) fn anew(waited: Waited) -> Self {
+        let mut refusal = Self::status(StatusCode::SERVICE_UNAVAILABLE);
+        refusal.0.extensions_mut().insert(Arc::new(waited));
+        refusal
+    }
+
+    /// What it waited for, if the request is to be judged anew.
+    pub(super) fn waited(mut self) -> Result<Arc<Waited>, Self> {
+        self.0.extensions_mut().remove().ok_or(self)
     }
 
     /// A status without more words.
@@ -64,8 +84,12 @@ impl Refusal {
 
     /// An unknown server, and one that the caller may not use.
     // spec: T-55: "unentitled and non-existent servers give the same 404"
-    pub(super) fn no_server() -> Self {
-        ProtocolError::new(portcullis_mcp::message::INVALID_REQUEST, 404, "There is no such server here.").into()
+    ///
+    /// The link is made of the name that the caller came with, and the page there says the same of both.
+    pub(super) fn no_server(settings: &Settings, name: &ServerName) -> Self {
+        let link = settings.access_link(name, &Target::None);
+        let text = format!("There is no such server here, or you may not use it. Ask for access at {link}");
+        ProtocolError::new(portcullis_mcp::message::INVALID_REQUEST, 404, text).into()
     }
 
     /// A session that is unknown, ended, or another's.

@@ -63,6 +63,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::proxy::told::KEY;
 
     /// spec: BR-61
     #[test]
@@ -75,7 +76,7 @@ mod tests {
             unanswered(&call).unwrap(),
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"requestState":1},"_meta":{}}}"#
         );
-        assert_eq!(Reply::of(call.input_responses), Reply::Opened);
-        assert_eq!(Reply::of(Some(r#"{"connect":{"action":"decline"}}"#)), Reply::Declined);
+        assert_eq!(Reply::of(call.input_responses, KEY), Reply::Opened);
+        assert_eq!(Reply::of(Some(r#"{"connect":{"action":"decline"}}"#), KEY), Reply::Declined);
     }
 }

@@ -1,15 +1,29 @@
 //! What an upstream says of itself, put right for the one who reads it: lists without what their reader may not use
-//! (RS-27), only where there are rules at all, since access lists hide whole servers; and the revisions that are served here.
+//! (RS-27), tools with hints that are true (T-75), and the revisions that are served here.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use portcullis_base::{ServerName, Timestamp};
-use portcullis_mcp::{Era, Method, Version, scan, tool};
+use portcullis_base::{Holder, ServerName, Timestamp};
+use portcullis_mcp::{Era, Method, Version, message::INTERNAL_ERROR, scan, tool};
 use portcullis_policy::{Facts, Target, listed};
+use serde_json::json;
 
-use super::{decide::facts, remembered::Keeper, rewrite::rewrite, toolbox::Uris};
-use crate::{caller::Caller, snapshot::Snapshot};
+use super::{
+    decide::{At, facts},
+    here::completed,
+    remembered::Keeper,
+    rewrite::rewrite,
+    toolbox::Uris,
+    turn::Turn,
+};
+use crate::{
+    caller::Caller,
+    snapshot::{Server, Snapshot},
+    tools::{Part, Risk, Sheet, hinted},
+    upstream::Upstream,
+    veil::{HeldBack, Veil},
+};
 
 /// What is put right in one answer.
 pub(super) struct Sieve {
@@ -19,7 +33,10 @@ pub(super) struct Sieve {
     whose: Whose,
     /// How URIs are written for the reader.
     uris: Option<Arc<Uris>>,
+    /// What is masked in it, and how much of it is let through.
+    veil: Option<Arc<Veil>>,
     method: Method,
+    era: Era,
 }
 
 /// Who may be shown an answer.
@@ -33,7 +50,7 @@ pub(super) enum Whose {
 
 enum What {
     /// A list.
-    List(List),
+    List(Box<List>),
     /// The answer to `server/discover`.
     Discovery(Discovery),
 }
@@ -49,11 +66,32 @@ pub(super) const CLIENT_CREDENTIALS: &str = "io.modelcontextprotocol/oauth-clien
 /// Tokens that an identity provider arranged for are taken.
 pub(super) const ENTERPRISE_MANAGED: &str = "io.modelcontextprotocol/enterprise-managed-authorization";
 
+/// To whom a list was shown, and when.
+pub(super) struct Shown {
+    /// Whose it is; `None` for everybody's.
+    pub holder: Option<Holder>,
+    pub came: Came,
+}
+
+/// When a list was shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// Just now, by its server; this part of it.
+    Now(Part),
+    /// Some time ago.
+    Remembered,
+}
+
 /// One list for one caller.
 pub(super) struct List {
     snapshot: Arc<Snapshot>,
     caller: Caller,
+    upstream: Arc<Upstream>,
+    shown: Shown,
     server: ServerName,
+    /// Where it is read: at the server's own endpoint, or at a toolbox.
+    endpoint: ServerName,
+    address: Option<IpAddr>,
     now: Timestamp,
     method: Method,
     /// The revision's way of speaking: in one of them arguments travel in headers too.
@@ -63,31 +101,74 @@ pub(super) struct List {
 impl Sieve {
     /// For the answer to `method`; `None` if it is passed as it is.
     pub(super) fn of(
-        snapshot: &Arc<Snapshot>,
-        caller: &Caller,
-        server: &ServerName,
-        now: Timestamp,
+        turn: &Turn<'_>,
         (method, era): (Method, Era),
+        shown: Shown,
         discovery: impl FnOnce() -> Discovery,
     ) -> Self {
+        let hides = !turn.snapshot.bundle.is_empty() || turn.server.access.denies();
         let lists = match method {
-            Method::ToolsList => era == Era::Modern || !snapshot.bundle.is_empty(),
-            Method::PromptsList | Method::ResourcesList => !snapshot.bundle.is_empty(),
+            Method::ToolsList => true,
+            Method::PromptsList | Method::ResourcesList => hides,
             _ => false,
         };
         let what = match method {
             Method::Discover => Some(What::Discovery(discovery())),
-            _ if lists => Some(What::List(List {
-                snapshot: snapshot.clone(),
-                caller: caller.clone(),
-                server: server.clone(),
-                now,
+            _ if lists => Some(What::List(Box::new(List {
+                snapshot: turn.snapshot.clone(),
+                caller: turn.caller.clone(),
+                upstream: turn.upstream.clone(),
+                shown,
+                server: turn.server.name.clone(),
+                endpoint: turn.endpoint.clone(),
+                address: turn.address,
+                now: turn.parts.clock.now(),
                 method,
                 era,
-            })),
+            }))),
             _ => None,
         };
-        Self { what, keeper: None, whose: Whose::Anybody, uris: None, method }
+        Self { what, keeper: None, whose: Whose::Anybody, uris: None, veil: None, method, era }
+    }
+
+    /// For what is said on a stream of a session, whatever it answers.
+    pub(super) fn veiling(veil: Arc<Veil>) -> Self {
+        let (what, keeper, uris) = (None, None, None);
+        Self { what, keeper, whose: Whose::Anybody, uris, veil: Some(veil), method: Method::Ping, era: Era::Legacy }
+    }
+
+    /// The same, with parts of it masked and the rest no larger than it may be.
+    pub(super) fn veiled(self, veil: Option<Arc<Veil>>) -> Self {
+        Self { veil, ..self }
+    }
+
+    /// What of a message may be seen; `Err`: what is said in its place, and what the record says of that. Then there is
+    /// nothing to say in the place of what is no answer.
+    pub(super) fn lift(&self, message: &str) -> Result<Option<String>, (Option<String>, &'static str)> {
+        let Some(veil) = &self.veil else { return Ok(None) };
+        veil.answer(message).map_err(|why| (self.held_back(message, why), why.note()))
+    }
+
+    /// Whether something is looked for in it that must not be passed on.
+    pub(super) fn is_veiled(&self) -> bool {
+        self.veil.is_some()
+    }
+
+    /// The answer in the place of one that is held back.
+    pub(super) fn held_back(&self, message: &str, why: HeldBack) -> Option<String> {
+        let id = scan::member(message, "id").filter(|_| scan::member(message, "method").is_none())?;
+        Some(self.apology(id, why))
+    }
+
+    /// The same for the request with this raw id.
+    pub(super) fn apology(&self, id: &str, why: HeldBack) -> String {
+        if self.method == Method::ToolsCall {
+            let text = why.to_string();
+            let result = completed(json!({ "content": [{ "type": "text", "text": text }], "isError": true }), self.era);
+            return format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+        }
+        let error = json!({ "code": INTERNAL_ERROR, "message": why.to_string() });
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
     }
 
     /// The same, with URIs as they are written at a toolbox.
@@ -98,7 +179,7 @@ impl Sieve {
     /// For an answer that is `whose`, kept by `keeper`; `None` if it is passed as it is.
     pub(super) fn of_answer(self, whose: Whose, keeper: Option<Keeper>) -> Option<Self> {
         let sieve = Self { keeper, whose, ..self };
-        let kept = sieve.what.is_some() || sieve.keeper.is_some() || sieve.uris.is_some();
+        let kept = sieve.what.is_some() || sieve.keeper.is_some() || sieve.uris.is_some() || sieve.veil.is_some();
         let idle = !kept && sieve.whose == Whose::Anybody;
         (!idle).then_some(sieve)
     }
@@ -112,7 +193,7 @@ impl Sieve {
 
     /// Whether a rule keeps what is called `name` out of the list.
     pub(super) fn hides(&self, name: &str) -> bool {
-        matches!(&self.what, Some(What::List(list)) if !list.shows(name))
+        matches!(&self.what, Some(What::List(list)) if !list.shows(name, &list.risk(name)))
     }
 
     /// The message put right; `None` if it is not what was expected.
@@ -195,14 +276,27 @@ impl List {
         };
         let result = scan::member(message, "result")?;
         let list = scan::member(result, member)?;
-        let kept: Vec<&str> = scan::elements(list)
-            .filter(|entry| scan::member(entry, name).and_then(scan::string).is_some_and(|name| self.shows(&name)))
-            .filter(|entry| self.can_be_called(entry))
-            .collect();
-        let strained = format!("[{}]", kept.join(","));
+        let sheet = (self.method == Method::ToolsList).then(|| self.learned(list));
+        let mut strained = String::with_capacity(list.len() + list.len() / 4);
+        strained.push('[');
+        for entry in scan::elements(list) {
+            let Some(name) = scan::member(entry, name).and_then(scan::string) else { continue };
+            let Some(risk) = self.read(&name, sheet.as_deref()) else { continue };
+            if !self.shows(&name, &risk) || !self.can_be_called(entry) {
+                continue;
+            }
+            if strained.len() > 1 {
+                strained.push(',');
+            }
+            match sheet {
+                Some(_) => hinted(entry, &risk, &mut strained),
+                None => strained.push_str(entry),
+            }
+        }
+        strained.push(']');
         let mut edits = vec![(list, strained.as_str())];
         // spec: BR-90: "private as soon as the answer depends on user, policy or credentials"
-        let scope = scan::member(result, "cacheScope").filter(|_| !self.snapshot.bundle.is_empty());
+        let scope = scan::member(result, "cacheScope").filter(|_| self.depends());
         edits.extend(scope.map(|scope| (scope, "\"private\"")));
         rewrite(message, &mut edits)
     }
@@ -222,15 +316,54 @@ impl List {
         false
     }
 
+    /// Whether others may see another list.
+    fn depends(&self) -> bool {
+        let narrow = || self.snapshot.servers.get(&self.server).is_none_or(|server| server.access.denies());
+        !self.snapshot.bundle.is_empty() || narrow()
+    }
+
+    /// What is known of all tools in `list`.
+    fn learned(&self, list: &str) -> Arc<Sheet> {
+        let (book, holder, origin) = (self.upstream.book(), self.shown.holder.as_ref(), self.upstream.origin());
+        match self.shown.came {
+            Came::Now(part) => book.learn(holder, part, list, &origin),
+            Came::Remembered => book.recall(holder, list, &origin),
+        }
+    }
+
+    fn server(&self) -> Option<&Arc<Server>> {
+        self.snapshot.servers.get(&self.server)
+    }
+
+    /// What is known of the tool called `name`.
+    fn risk(&self, name: &str) -> Risk {
+        let page = self.upstream.book().page(self.shown.holder.as_ref(), name);
+        Risk::of(page.as_deref(), self.server().and_then(|server| server.risk.get(name)))
+    }
+
+    /// What is known of one that is listed: of a tool by the list that it is in. `None` if it cannot be shown at all.
+    fn read(&self, name: &str, sheet: Option<&Sheet>) -> Option<Risk> {
+        let Some(sheet) = sheet else { return Some(Risk::default()) };
+        let page = sheet.page(name)?;
+        if !page.plain {
+            let name = portcullis_base::printable(name, 64);
+            tracing::warn!(server.name = %self.server, tool = name, "a tool that can be read in two ways is left out");
+            return None;
+        }
+        Some(Risk::of(Some(page), self.server().and_then(|server| server.risk.get(name))))
+    }
+
     // spec: RS-27: "drop them from lists"
-    fn shows(&self, name: &str) -> bool {
+    fn shows(&self, name: &str, risk: &Risk) -> bool {
         let (method, target) = match self.method {
             Method::ToolsList => (Method::ToolsCall, Target::Tool(name)),
             Method::PromptsList => (Method::PromptsGet, Target::Prompt(name)),
             _ => (Method::ResourcesRead, Target::Resource(name)),
         };
         let Some(server) = self.snapshot.servers.get(&self.server) else { return false };
-        let facts = Facts { target, ..facts(&self.caller, &self.server, method.name(), self.now) };
+        let at = At { server: &self.server, endpoint: &self.endpoint, address: self.address };
+        let Risk { classes, labels, .. } = *risk;
+        let facts = Facts { target, classes, labels, ..facts(&self.caller, at, method.name(), self.now) };
         listed(&self.snapshot.bundle, &server.access, &facts)
     }
 }

@@ -117,6 +117,22 @@ impl Speech {
         {
             spoken.event.data = Some(String::from_utf8(strained.into()).ok()?);
         }
+        // An event without a word only says where a stream may be taken up again (TR-90).
+        if let (Some(sieve), Some(data)) = (&self.sieve, spoken.event.data.as_deref().map(str::trim))
+            && !data.is_empty()
+        {
+            match sieve.lift(data) {
+                Ok(None) => {}
+                Ok(Some(lifted)) => spoken.event.data = Some(lifted),
+                // What is no answer need not be said.
+                Err((None, _)) => return None,
+                Err((said, note)) => {
+                    spoken.event.data = said;
+                    spoken.answer = spoken.answer.map(|_| Outcome::Failure);
+                    spoken.note = Some(note);
+                }
+            }
+        }
         Some(spoken)
     }
 

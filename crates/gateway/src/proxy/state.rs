@@ -7,10 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_base::{Clock, Digest, Rng, Timestamp};
+use portcullis_base::{ApprovalId, Clock, Digest, Rng, Timestamp};
 use portcullis_mcp::{Method, message::Call, scan, tool::canonical};
 
-use super::turn::Turn;
+use super::{
+    decide::{Deed, target_name},
+    turn::Turn,
+};
 use crate::keys::{Keys, Purpose};
 
 /// How long a person may take to give the input.
@@ -24,6 +27,8 @@ pub(super) enum State {
     Theirs(String),
     /// A mark of ours: the caller was asked to connect, and what they had then was of this version.
     Ours(i64),
+    /// A mark of ours: the caller was told so often of the page where this can be approved.
+    Awaits(ApprovalId, u32),
 }
 
 impl State {
@@ -31,13 +36,15 @@ impl State {
     pub(super) fn theirs(self) -> Option<String> {
         match self {
             Self::Theirs(state) => Some(state),
-            Self::Ours(_) => None,
+            Self::Ours(_) | Self::Awaits(..) => None,
         }
     }
 }
 
 /// Where the state of an upstream begins, a mark of ours has what no JSON begins with.
 const OURS: char = '\0';
+/// What of these is about an approval.
+const AWAITS: char = 'a';
 
 /// Seals and opens the state of one request.
 pub(super) struct Sealer {
@@ -56,21 +63,29 @@ impl Sealer {
         if !matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
             return None;
         }
-        let target = call.target.as_deref().unwrap_or_default();
+        Some(Self::new(turn, method.name(), call.target.as_deref().unwrap_or_default(), call.arguments))
+    }
+
+    /// For a deed that may wait for a human.
+    pub(super) fn of_deed(turn: &Turn<'_>, deed: &Deed<'_>) -> Self {
+        Self::new(turn, &deed.method, target_name(&deed.target).unwrap_or_default(), deed.arguments)
+    }
+
+    fn new(turn: &Turn<'_>, method: &str, target: &str, arguments: Option<&str>) -> Self {
         let mut owner = Vec::with_capacity(192);
         let (parts, caller, endpoint, server) = (turn.parts, turn.caller, turn.endpoint, &turn.server.name);
         let who = [caller.person.as_str(), caller.client.as_str()];
-        for part in who.into_iter().chain([endpoint.as_str(), server.as_str(), method.name(), target]) {
+        for part in who.into_iter().chain([endpoint.as_str(), server.as_str(), method, target]) {
             owner.extend_from_slice(&(part.len() as u32).to_be_bytes());
             owner.extend_from_slice(part.as_bytes());
         }
-        Some(Self {
+        Self {
             keys: parts.keys.clone(),
             clock: parts.clock.clone(),
             rng: parts.rng.clone(),
             owner,
-            arguments: call.arguments.map(Into::into),
-        })
+            arguments: arguments.map(Into::into),
+        }
     }
 
     /// The state of the upstream, raw JSON, as the client gets it: a JSON string.
@@ -87,6 +102,11 @@ impl Sealer {
         self.seal(format!("{OURS}{version}").as_bytes())
     }
 
+    /// A mark of ours about an approval, as the client gets it: a JSON string.
+    pub(super) fn awaits(&self, id: &ApprovalId, round: u32) -> String {
+        self.seal(format!("{OURS}{AWAITS}{round}:{id}").as_bytes())
+    }
+
     /// What is in the state that the client presents, raw JSON.
     // spec: BR-60: another person, client, tool, argument or a bit of it changed: refused. BR-61: restored exactly.
     pub(super) fn open(&self, presented: &str) -> Option<State> {
@@ -98,9 +118,13 @@ impl Sealer {
         if self.clock.now() >= issued.plus(LIFETIME) {
             return None;
         }
-        match state.strip_prefix(OURS) {
-            Some(version) => version.parse().ok().map(State::Ours),
-            None => Some(State::Theirs(state)),
+        let Some(mark) = state.strip_prefix(OURS) else { return Some(State::Theirs(state)) };
+        match mark.strip_prefix(AWAITS) {
+            Some(awaits) => {
+                let (round, id) = awaits.split_once(':')?;
+                Some(State::Awaits(ApprovalId::new(id), round.parse().ok()?))
+            }
+            None => mark.parse().ok().map(State::Ours),
         }
     }
 

@@ -71,6 +71,11 @@ impl Stay {
         Self::until(caller, ended, clock, longest, Duration::ZERO, Ended::is_closing)
     }
 
+    /// For a call that waits for a human and may be made again: neither revoked access nor a stop of the gateway is waited out.
+    pub(super) fn waiting(caller: &Caller, ended: Arc<Ended>, clock: &dyn Clock, longest: Duration) -> Self {
+        Self::until(caller, ended, clock, longest, GRACE, Ended::is_closing)
+    }
+
     fn until(
         caller: &Caller,
         ended: Arc<Ended>,

@@ -10,7 +10,7 @@ use portcullis_mcp::{
     message::{Call, INVALID_PARAMS, URL_ELICITATION_REQUIRED},
     scan,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     answer::{self, Answer},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The key of our one request for input.
-const KEY: &str = "connect";
+pub(super) const KEY: &str = "connect";
 
 /// How a client of 2026-07-28 takes it that its person has to open a page: it says so on every request.
 // spec: BR-50: "Send no entry for a capability the client did not declare on this very request"
@@ -47,8 +47,8 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn of(responses: Option<&str>) -> Self {
-        let action = || scan::string(scan::member(scan::member(responses?, KEY)?, "action")?);
+    pub(super) fn of(responses: Option<&str>, key: &str) -> Self {
+        let action = || scan::string(scan::member(scan::member(responses?, key)?, "action")?);
         match action().as_deref() {
             Some("decline" | "cancel") => Self::Declined,
             _ => Self::Opened,
@@ -99,15 +99,8 @@ impl Turn<'_> {
     fn input_required(&self, need: &Need, wanting: &Wanting<'_>, sealer: &Sealer) -> Response<Answer> {
         let link = self.ask(need).link(&self.parts.keys, &*self.parts.rng, &self.parts.settings.public_url);
         let message = format!("{} Open the page to connect.", self.why(need));
-        let request = json!({
-            "method": "elicitation/create",
-            "params": { "mode": "url", "url": link, "message": message },
-        });
-        let result = json!({ "resultType": "input_required", "inputRequests": { KEY: request } });
-        let mut result = result.to_string();
-        result.truncate(result.len() - 1);
-        let (id, state) = (wanting.id.to_json(), sealer.mark(need.version));
-        let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result},"requestState":{state}}}}}"#);
+        let request = elicitation(&json!({ "mode": "url", "url": link, "message": message }));
+        let message = input_required(wanting.id.to_json(), KEY, &request, &sealer.mark(need.version));
         answer::json(StatusCode::OK, Answer::Whole(message.into()))
     }
 
@@ -158,6 +151,18 @@ impl Turn<'_> {
             Lack::Refused(text) | Lack::Unavailable(text) => text.clone(),
         }
     }
+}
+
+/// A raw entry of `inputRequests` that asks for a page.
+pub(super) fn elicitation(params: &Value) -> String {
+    json!({ "method": "elicitation/create", "params": params }).to_string()
+}
+
+/// The answer that asks for input by one raw `request`, with our raw `state`.
+pub(super) fn input_required(id: &str, key: &str, request: &str, state: &str) -> String {
+    let requests = format!(r#"{{"{key}":{request}}}"#);
+    let result = format!(r#"{{"resultType":"input_required","inputRequests":{requests},"requestState":{state}}}"#);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
 fn refused_by(text: &str, wanting: &Wanting<'_>) -> Refusal {

@@ -15,10 +15,12 @@ use portcullis_store::PersonKind;
 use super::{
     Local,
     answer::{self, Answer},
+    approval::Waited,
     crowd::Crowd,
-    decide::{Calls, Deed, Scene, decide},
+    decide::{Calls, Decided, Deed, decide},
     document::{self, Document, GATHERED, Gathered, Passing, STRAINED},
     errand::Errand,
+    hold::Line,
     inbound::Inbound,
     parts::Parts,
     receive::{Accepts, essence},
@@ -29,7 +31,7 @@ use super::{
     rendering::Spoilt,
     restore::{Restorer, Seen},
     session::Hears,
-    sieve::{CLIENT_CREDENTIALS, Discovery, ENTERPRISE_MANAGED, Sieve, Whose},
+    sieve::{CLIENT_CREDENTIALS, Came, Discovery, ENTERPRISE_MANAGED, Shown, Sieve, Whose},
     speech::Speech,
     stay::{GRACE, Stay},
     toolbox::{Unboxed, Uris},
@@ -41,7 +43,9 @@ use crate::{
     connections::{Lack, Presented},
     snapshot::{Server, Snapshot},
     toolbox::Toolbox,
+    tools::Part,
     upstream::{AnswerBody, Asker, Conversation, Credential, DiscoverError, For, Upstream, UpstreamError, lower},
+    veil::{HeldBack, Veil},
 };
 
 /// One request, proved: who is here, at which endpoint, and with what.
@@ -62,6 +66,10 @@ pub(super) struct Visit<'a> {
     pub asker: Option<&'a Asker>,
     /// What the client did, if it said that in other words than it is put in here.
     pub did: Option<Method>,
+    /// Where the client hears of it before there is an answer.
+    pub line: Option<&'a Line>,
+    /// What it waited for, if it is judged anew.
+    pub waited: Option<&'a Waited>,
     pub accepts: Accepts,
     pub inbound: Inbound<'a>,
     pub local: &'a Arc<Local>,
@@ -169,8 +177,11 @@ pub(super) enum Form {
 impl Turn<'_> {
     /// Step four.
     pub(super) async fn decide(&self, deed: &Deed<'_>) -> Result<(Permit, Record), Refusal> {
-        let Visit { parts, calls, crowd, snapshot, caller, endpoint, address, .. } = self.visit;
-        decide(&Scene { parts, calls, crowd, snapshot, caller, endpoint, server: self.server, address }, deed).await
+        let scene = self.scene(self.acquainted(deed).await);
+        match decide(&scene, deed).await? {
+            Decided::Permitted(permit, record) => Ok((permit, record)),
+            Decided::Asks(case, denial) => Box::pin(self.put_to_humans(case, denial)).await,
+        }
     }
 
     /// A request to the upstream, of headers that are all made here.
@@ -284,8 +295,11 @@ impl Turn<'_> {
         let limits = self.upstream.limits();
         let most = if sieve.is_some() { STRAINED } else { GATHERED };
         match document::gather(body, restorer, most, limits.idle).await {
-            Ok(Gathered::Whole(bytes, seen)) => {
-                self.whole(status, Sieve::apply(sieve.as_ref(), bytes), seen, id, record)
+            Ok(Gathered::Whole(bytes, seen)) => self.strained(sieve.as_ref(), status, bytes, (seen, id), record),
+            Ok(Gathered::Large(_)) if sieve.as_ref().is_some_and(Sieve::is_veiled) => {
+                let why = HeldBack::Endless;
+                let text = sieve.map(|sieve| sieve.apology(id.to_json(), why)).unwrap_or_default();
+                Ok(held_back(text, why.note(), record))
             }
             // spec: AG-36: "over-limit results end with an error"
             Ok(Gathered::Large(_)) if sieve.is_some() => Err(self.failed(
@@ -313,17 +327,40 @@ impl Turn<'_> {
         params: Option<&str>,
         errand: &Errand<'_>,
     ) -> Option<Sieve> {
-        let holder = errand.holder();
-        // A toolbox reads lists whole in any case; what they cost is then known of every server in it.
-        let kept = method == Method::ToolsList && (holder.is_some() || *self.endpoint != self.server.name);
-        let keeper = kept.then(|| Keeper {
+        let cursor = params.and_then(|params| scan::member(params, "cursor")).and_then(scan::string);
+        let shown = Shown {
+            holder: errand.holder().cloned().filter(|_| self.server.tools == ToolList::Personal),
+            came: Came::Now(if cursor.is_some() { Part::Next } else { Part::First }),
+        };
+        // Whosever it is: rules are held against it, and it says what toolboxes cost.
+        let keeper = (method == Method::ToolsList).then(|| Keeper {
             remembered: self.local.remembered.clone(),
             server: self.server.name.clone(),
-            holder: holder.cloned().filter(|_| self.server.tools == ToolList::Personal),
-            cursor: params.and_then(|params| scan::member(params, "cursor")).and_then(scan::string).map(Into::into),
+            holder: shown.holder.clone(),
+            cursor: cursor.map(Into::into),
         });
         let uris = self.lens.as_ref().map(|lens| lens.uris.clone());
-        self.list_sieve(method, era).through(uris).of_answer(self.whose(method, errand), keeper)
+        self.sieve_of((method, era), shown)
+            .through(uris)
+            .veiled(self.veil(method, errand))
+            .of_answer(self.whose(method, errand), keeper)
+    }
+
+    /// What is masked in the answer to `method`, and how much of it is let through.
+    fn veil(&self, method: Method, errand: &Errand<'_>) -> Option<Arc<Veil>> {
+        match method {
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete => errand.veil(),
+            // Of which call it is the result, nobody knows here.
+            Method::TasksGet | Method::TasksResult | Method::TasksUpdate | Method::SubscriptionsListen => {
+                self.veil_of_all()
+            }
+            _ => None,
+        }
+    }
+
+    /// The same for whatever the server says.
+    pub(super) fn veil_of_all(&self) -> Option<Arc<Veil>> {
+        Veil::of(&self.snapshot.bundle.veils(&self.server.name)).map(Arc::new)
     }
 
     /// Who may be shown the answer to `method`, of those that a client may keep.
@@ -342,8 +379,34 @@ impl Turn<'_> {
 
     /// The same for an answer of ours.
     pub(super) fn list_sieve(&self, method: Method, era: Era) -> Sieve {
+        self.sieve_of((method, era), Shown { holder: self.shown_to(), came: Came::Remembered })
+    }
+
+    fn sieve_of(&self, of: (Method, Era), shown: Shown) -> Sieve {
         let discovery = || Discovery { extensions: self.extensions() };
-        Sieve::of(self.snapshot, self.caller, &self.server.name, self.parts.clock.now(), (method, era), discovery)
+        Sieve::of(self, of, shown, discovery)
+    }
+
+    /// A whole JSON answer, put right.
+    pub(super) fn strained(
+        &self,
+        sieve: Option<&Sieve>,
+        status: StatusCode,
+        bytes: Bytes,
+        (seen, id): (Seen, Id<'_>),
+        record: Record,
+    ) -> Result<Response<Answer>, Refusal> {
+        let bytes = Sieve::apply(sieve, bytes);
+        let lifted = sieve.filter(|sieve| sieve.is_veiled() && !bytes.is_empty()).map(|sieve| {
+            let unreadable = HeldBack::Unreadable;
+            let text = std::str::from_utf8(&bytes).map_err(|_| (None, unreadable.note()));
+            text.and_then(|text| sieve.lift(text.trim()))
+                .map_err(|(said, note)| (said.unwrap_or_else(|| sieve.apology(id.to_json(), unreadable)), note))
+        });
+        match lifted.transpose() {
+            Ok(lifted) => self.whole(status, lifted.flatten().map_or(bytes, Bytes::from), seen, id, record),
+            Err((said, note)) => Ok(held_back(said, note, record)),
+        }
     }
 
     /// A whole JSON answer.
@@ -401,6 +464,13 @@ impl Turn<'_> {
     }
 }
 
+/// What is said in the place of an answer that is held back.
+fn held_back(said: String, note: &'static str, mut record: Record) -> Response<Answer> {
+    record.sent(said.len());
+    record.end(Outcome::Failure, Some(note));
+    answer::json(StatusCode::OK, Answer::Whole(said.into()))
+}
+
 /// The deed that a request or notification is.
 pub(super) fn deed<'a>(call: &'a Call<'a>, method: Method) -> Deed<'a> {
     let target = match (method.target(), call.target.as_deref()) {
@@ -419,6 +489,9 @@ pub(super) fn deed<'a>(call: &'a Call<'a>, method: Method) -> Deed<'a> {
         raw: call.raw.as_bytes(),
         ends: call.id.is_some(),
         hears: Hears::Text,
+        era: Era::Modern,
+        progress: call.meta.progress_token,
+        back: None,
     }
 }
 

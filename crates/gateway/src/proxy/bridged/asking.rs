@@ -51,6 +51,33 @@ struct Asked {
     page: Option<(String, String)>,
 }
 
+/// A page that the client was asked to have opened while a call waits.
+pub(super) struct Page {
+    asked: Asked,
+    answered: Answered,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Not,
+    Yes,
+}
+
+/// Waits until the client says that its person would not open the page. That they would approves nothing.
+// spec: T-107
+pub(super) async fn declined(page: &mut Option<Page>) {
+    if let Some(page) = page.as_mut().filter(|page| page.answered == Answered::Not) {
+        let reply = (&mut page.asked.answer).await;
+        page.answered = Answered::Yes;
+        if let Ok(Reply::Result(result)) = reply
+            && matches!(scan::member(&result, "action").and_then(scan::string).as_deref(), Some("decline" | "cancel"))
+        {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 impl Drive {
     /// What the client gives for the `inputRequests` of a raw result, raw; `None` if nothing was asked for.
     pub(super) async fn given(&self, result: &str, asking: &mut Asking) -> Result<Option<String>, Stop> {
@@ -155,6 +182,22 @@ impl Drive {
     pub(super) async fn pages_done(&self, asking: &mut Asking) {
         for (_, id) in asking.pages.drain() {
             let params = format!(r#"{{"elicitationId":{}}}"#, quoted(&id));
+            self.outlet.say(&notification("notifications/elicitation/complete", &params)).await;
+        }
+    }
+
+    /// Asks for a page to be opened while a call waits. `None` if the client cannot, or too much is asked of it.
+    pub(super) async fn page_asked(&self, entry: &str) -> Option<Page> {
+        match self.begin(entry, &Asking::default()).await {
+            Ok(Way::Asked(asked)) => Some(Page { asked, answered: Answered::Not }),
+            _ => None,
+        }
+    }
+
+    /// The call that the page was about waits no longer.
+    pub(super) async fn page_over(&self, page: &Page) {
+        if let Some((_, id)) = &page.asked.page {
+            let params = format!(r#"{{"elicitationId":{}}}"#, quoted(id));
             self.outlet.say(&notification("notifications/elicitation/complete", &params)).await;
         }
     }

@@ -4,7 +4,7 @@
 //! It goes on by itself, whether its client's connection stays or breaks (TR-92), and ends when the client gives it up,
 //! its session ends, its person loses their access or it has taken too long.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use portcullis_mcp::{
     Message, Method, OwnedId, ProtocolError,
@@ -16,13 +16,14 @@ use portcullis_mcp::{
 use tokio::sync::watch;
 
 use super::{
-    asking::Asking,
+    asking::{Asking, declined},
     feed::Feed,
-    host::{Came, Heard, Host, internal},
+    host::{Came, Heard, Hearing, Host, internal},
     room::Room,
 };
 use crate::{
     proxy::{
+        hold::{Line, Word},
         rewrite::rewrite,
         stay::{GRACE, Stay},
     },
@@ -47,6 +48,8 @@ pub(super) struct Drive {
     pub down: Down,
     pub room: Arc<Room>,
     pub outlet: Outlet,
+    /// Where it is said that it waits, for a client that hears only its answer, and others beside it.
+    pub beside: Option<Line>,
     pub abilities: Abilities,
     pub level: Option<Level>,
     pub method: Method,
@@ -197,7 +200,7 @@ impl Drive {
         method: Method,
         progress: &mut Progress,
     ) -> Result<Option<String>, Stop> {
-        let mut hearing = self.host.ask(text, method).await;
+        let mut hearing = self.heard(text, method, progress).await;
         loop {
             match hearing.next().await {
                 Heard::Notification(text) => {
@@ -217,6 +220,39 @@ impl Drive {
                 Heard::Last(Came::Broken) => return Err(unusable(&self.host).into()),
             }
         }
+    }
+
+    /// The beginning of an answer. What is said before it, because a human has to agree first, the client hears.
+    async fn heard(&self, text: &str, method: Method, progress: &mut Progress) -> Hearing {
+        let line = Line::default();
+        let mut page = None;
+        let hearing = {
+            let mut hearing = pin!(self.host.ask_hearing(text, method, Some(&line)));
+            loop {
+                tokio::select! {
+                    biased;
+                    hearing = &mut hearing => break hearing,
+                    word = line.next() => match word {
+                        Word::Waits(_) => {
+                            if let Some(beside) = &self.beside {
+                                beside.say(Word::Waits(self.id.clone()));
+                            }
+                        }
+                        Word::Message(text) => {
+                            if let Some(text) = self.translated(&text, progress) {
+                                self.outlet.say(&text).await;
+                            }
+                        }
+                        Word::Page(entry) => page = self.page_asked(&entry).await,
+                    },
+                    () = declined(&mut page) => line.decline(),
+                }
+            }
+        };
+        if let Some(page) = page {
+            self.page_over(&page).await;
+        }
+        hearing
     }
 
     // spec: BR-6: "restore the client's token downstream, only while the request is open, keeping values increasing"

@@ -19,8 +19,10 @@ use crate::{
     proxy::{
         Local,
         answer::Answer,
+        approval::Now,
         crowd::Crowd,
         decide::Calls,
+        hold::Line,
         inbound::Inbound,
         parts::Parts,
         receive::Accepts,
@@ -91,19 +93,34 @@ impl Host {
     ///
     /// The settings are those of now: what goes on for long is judged by the rules that hold when it goes on.
     pub(super) async fn ask(&self, text: &str, method: Method) -> Hearing {
-        let snapshot = self.parts.snapshot.load_full();
+        self.ask_hearing(text, method, None).await
+    }
+
+    /// The same for a client that can be told of it before the answer begins.
+    pub(super) async fn ask_hearing(&self, text: &str, method: Method, line: Option<&Line>) -> Hearing {
         let Ok(message @ Message::Request(_)) = message::message(text) else { return Hearing::Whole(Came::Broken) };
-        let Some(visit) = self.visit(&snapshot) else { return Hearing::of(Refusal::no_server().into_response()).await };
-        match Box::pin(visit.modern(None, &message, Version::V2026_07_28, Some(method))).await {
-            Ok(response) => Hearing::of(response).await,
-            Err(refusal) => Hearing::of(refusal.into_response()).await,
+        let snapshot = self.parts.snapshot.load_full();
+        let no_server = || Refusal::no_server(&self.parts.settings, &self.endpoint).into_response();
+        let Some(visit) = self.visit(&snapshot, line) else { return Hearing::of(no_server()).await };
+        let mut asked = Box::pin(visit.modern(None, &message, Version::V2026_07_28, Some(method))).await;
+        loop {
+            let waited = match asked.map_err(Refusal::waited) {
+                Ok(response) => return Hearing::of(response).await,
+                Err(Err(refusal)) => return Hearing::of(refusal.into_response()).await,
+                Err(Ok(waited)) => waited,
+            };
+            let now = Now::of(&self.parts, &self.caller);
+            let Some(visit) = now.as_ref().and_then(|now| visit.again(now, &waited)) else {
+                return Hearing::of(no_server()).await;
+            };
+            asked = Box::pin(visit.modern(None, &message, Version::V2026_07_28, Some(method))).await;
         }
     }
 
-    fn visit<'a>(&'a self, snapshot: &'a Arc<Snapshot>) -> Option<Visit<'a>> {
+    fn visit<'a>(&'a self, snapshot: &'a Arc<Snapshot>, line: Option<&'a Line>) -> Option<Visit<'a>> {
         let place = Place::of(snapshot, &self.endpoint)?;
         // What is there may have been closed to its caller meanwhile.
-        place.access().admits(&self.caller.groups).then(|| Visit {
+        place.access().admits(self.caller.guest(self.parts.clock.now())).then(|| Visit {
             parts: &self.parts,
             calls: &self.calls,
             crowd: &self.crowd,
@@ -114,6 +131,8 @@ impl Host {
             conversation: self.session.as_ref(),
             asker: Some(&self.asker),
             did: self.did,
+            line,
+            waited: None,
             accepts: Accepts { json: true, events: true },
             inbound: Inbound::of(&self.headers),
             local: &self.local,

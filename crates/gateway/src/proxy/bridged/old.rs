@@ -177,6 +177,7 @@ impl Visit<'_> {
             down,
             room: room.clone(),
             outlet: Outlet { feed: room.unasked.clone(), own: Own::Session, hears: HearsMore::Everything },
+            beside: None,
             abilities,
             level: room.level(),
             method,

@@ -182,6 +182,7 @@ impl Visit<'_> {
             down,
             room: room.clone(),
             outlet: Outlet { feed: feed.clone(), own: Own::Request, hears },
+            beside: self.line.filter(|_| !self.accepts.events).cloned(),
             abilities,
             level: room.level().filter(|_| self.accepts.events),
             method,

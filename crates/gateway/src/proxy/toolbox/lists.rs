@@ -139,7 +139,8 @@ impl<'a> Unboxed<'a> {
 
     // spec: BR-90: "public only if every part is public and no per-user filter applies"
     fn is_for_everybody(&self, parts: &[Part<'a>]) -> bool {
-        let open = |access: &Access| access.entries.iter().any(|entry| &*entry.group == "*");
+        let open =
+            |access: &Access| access.rights.is_empty() && access.entries.iter().any(|entry| &*entry.group == "*");
         let whole = parts.len() == self.toolbox.shares.len();
         whole && self.visit.snapshot.bundle.is_empty() && parts.iter().all(|part| open(&part.server.access))
     }

@@ -93,11 +93,12 @@ impl<'a> Unboxed<'a> {
     // spec: T-55: what a caller may not use is not here for them.
     fn parts(&self) -> impl Iterator<Item = Part<'a>> {
         let Visit { snapshot, caller, parts, .. } = self.visit;
+        let now = parts.clock.now();
         self.toolbox.shares.iter().filter_map(move |share| {
             let server = snapshot.servers.get(&share.server)?;
             // spec: RS-21: who issues the tokens of a server's endpoint decides alone who gets there.
             let ours = parts.externals.get(&server.name).is_none();
-            (ours && server.access.admits(&caller.groups)).then_some(Part { share, server })
+            (ours && server.access.admits(caller.guest(now))).then_some(Part { share, server })
         })
     }
 }

@@ -87,12 +87,14 @@ impl Staying {
             conversation: self.conversation.as_ref(),
             asker: None,
             did: None,
+            line: None,
+            waited: None,
             accepts: Accepts { json: true, events: true },
             inbound: Inbound::of(&self.headers),
             local: &self.local,
             address: self.address,
         };
-        let admitted = place.access().admits(&moment.caller.groups);
+        let admitted = place.access().admits(moment.caller.guest(self.parts.clock.now()));
         admitted.then(|| Unboxed { visit, toolbox, meta: self.meta.clone() })
     }
 
