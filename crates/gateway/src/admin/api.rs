@@ -9,10 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::header;
+use http::{StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{connections, groups, people, providers, service_accounts};
+use super::{connections, explain, groups, people, providers, rules, service_accounts, tools};
 use crate::{
     app::App,
     error::ApiError,
@@ -22,7 +23,9 @@ use crate::{
         groups::GroupRow,
         people::{PersonRow, State as AccountState},
         providers::{Discovery, ProviderCard},
+        rules::{Hits, RuleRow, ShadowRow},
         service_accounts::{ProofKind, ServiceRow},
+        tools::{Shown, ToolRow},
     },
     pages::connections::{MadeOf, State as HeldState},
 };
@@ -34,6 +37,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/v1/groups", get(all_groups))
         .route("/api/v1/providers", get(all_providers))
         .route("/api/v1/service-accounts", get(all_service_accounts))
+        .route("/api/v1/rules", get(all_rules))
+        .route("/api/v1/tools", get(all_tools))
+        .route("/api/v1/explain", get(explained))
         .layer(middleware::from_fn_with_state(Arc::clone(app), calls_not_too_often))
 }
 
@@ -157,4 +163,97 @@ fn connection(row: &ConnectionRow) -> Value {
         "connected_at": held.connected_at.to_string(),
         "used_at": held.used_at.map(|at| at.to_string()),
     })
+}
+
+#[derive(Deserialize)]
+struct Days {
+    #[serde(default)]
+    days: u32,
+}
+
+/// `GET /api/v1/rules?days=`
+async fn all_rules(State(app): State<Arc<App>>, _: ApiAdmin, Query(wanted): Query<Days>) -> Result<Response, ApiError> {
+    let found = rules::found(&app, wanted.days).await.map_err(ApiError::unavailable)?;
+    let rule = |row: &RuleRow| {
+        let mut told = serde_json::to_value(&row.rule).expect("names and texts have a JSON form");
+        told["hits"] = hits(&row.hits);
+        told
+    };
+    let shadow = |row: &ShadowRow| {
+        let examples = row.examples.iter().map(|example| {
+            json!({
+                "at": example.at.to_string(), "person": example.person, "what": example.what,
+                "was": example.was, "would_be": example.would,
+            })
+        });
+        json!({
+            "rule": row.rule, "applied": row.applied, "would_have_changed": row.changed,
+            "examples": examples.collect::<Vec<_>>(),
+        })
+    };
+    let findings = found.findings.iter().map(|finding| json!({ "place": finding.place, "text": finding.text }));
+    Ok(answer(&json!({
+        "revision": app.snapshot.load().bundle.revision(),
+        "days": found.counted.days,
+        "decisions": found.counted.decisions,
+        "rules": found.rules.iter().map(rule).collect::<Vec<_>>(),
+        "access_lists": hits(&found.lists),
+        "shadows": found.shadows.iter().map(shadow).collect::<Vec<_>>(),
+        "findings": findings.collect::<Vec<_>>(),
+    })))
+}
+
+fn hits(hits: &Hits) -> Value {
+    let Hits { allow, ask, step_up, deny, last } = hits;
+    json!({ "allow": allow, "ask": ask, "step_up": step_up, "deny": deny, "last": last.map(|at| at.to_string()) })
+}
+
+/// `GET /api/v1/tools?server=`
+async fn all_tools(
+    State(app): State<Arc<App>>,
+    ApiAdmin(who): ApiAdmin,
+    Query(wanted): Query<tools::Wanted>,
+) -> Result<Response, ApiError> {
+    if wanted.server.is_empty() {
+        return Ok(answer(&json!({ "tools": [] })));
+    }
+    let (rows, shown) = tools::found(&app, &wanted.server, &who.person.id)
+        .map_err(|_| ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such server"))?;
+    let tool = |row: &ToolRow| {
+        let said = row.said.as_ref();
+        json!({
+            "name": row.name,
+            "classes": row.classes,
+            "labels": row.labels,
+            "found": row.found,
+            "confidence": row.confidence,
+            "needs_review": row.needs_review,
+            "evidence": row.evidence,
+            "findings": row.findings,
+            "hints": row.hints,
+            "definition": row.definition,
+            "override": said.map(|said| json!({ "classes": said.classes, "reason": said.reason, "counts": said.counts })),
+        })
+    };
+    let list = match shown {
+        Shown::Nothing => "none",
+        Shown::Everybodys => "public",
+        Shown::Yours => "personal",
+    };
+    Ok(answer(&json!({ "server": wanted.server, "list": list, "tools": rows.iter().map(tool).collect::<Vec<_>>() })))
+}
+
+/// `GET /api/v1/explain?person=&server=&tool=&client=&through=&arguments=`: one explanation, or none if nothing is asked.
+async fn explained(
+    State(app): State<Arc<App>>,
+    _: ApiAdmin,
+    Query(wanted): Query<explain::Wanted>,
+) -> Result<Response, ApiError> {
+    if wanted.person.is_empty() && wanted.server.is_empty() {
+        return Ok(answer(&json!({ "explanations": [] })));
+    }
+    match explain::explained(&app, &wanted) {
+        Ok(told) => Ok(answer(&json!({ "explanations": [told.explanation] }))),
+        Err(why) => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "question", why)),
+    }
 }

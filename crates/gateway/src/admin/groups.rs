@@ -16,9 +16,10 @@ use portcullis_store::{GroupOrigin, GroupSource, Person, StoreError};
 use crate::{
     account::provider_name,
     app::App,
+    config::unasked,
     error::PageError,
     extract::Auditor,
-    pages::admin::groups::{GroupRow, Groups, StaleGroup, groups},
+    pages::admin::groups::{GroupRow, Groups, StaleGroup, Unasked, groups},
     roles::Role,
 };
 
@@ -28,7 +29,19 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 async fn show(State(app): State<Arc<App>>, Auditor(who): Auditor) -> Result<Response, PageError> {
     let (rows, stale) = found(&app).await.map_err(PageError::unavailable)?;
-    Ok(groups(&Groups { account: who.account(), rows, stale }).into_response())
+    Ok(groups(&Groups { account: who.account(), rows, stale, unasked: wide(&app) }).into_response())
+}
+
+/// The servers of which more than reading and writing is allowed without a human being asked, by their names.
+fn wide(app: &App) -> Vec<Unasked> {
+    let snapshot = app.snapshot.load();
+    let all = snapshot
+        .servers
+        .values()
+        .map(|server| Unasked { server: server.name.to_string(), cautions: unasked(&server.access) });
+    let mut wide: Vec<_> = all.filter(|server| !server.cautions.is_empty()).collect();
+    wide.sort_unstable_by(|one, other| one.server.cmp(&other.server));
+    wide
 }
 
 /// Every group that there is, and every other that something goes by.

@@ -1,18 +1,22 @@
-//! The doors of administration: people, groups, roles, providers, service accounts, and what offboarding ended.
+//! The doors of administration: people, groups, roles, rules, tools, providers, service accounts, and what offboarding ended.
 //!
 //! Whoever administers sees and changes, an auditor sees people. Every change is a form of our own pages (spec: T-94). It is
 //! in the journal before it is made; what cannot be written down is not done.
 
+mod access;
 mod api;
 mod connections;
 mod examined;
+mod explain;
 mod groups;
 mod offboarding;
 mod people;
 mod person;
 mod providers;
 mod roles;
+mod rules;
 mod service_accounts;
+mod tools;
 
 use std::sync::Arc;
 
@@ -30,15 +34,19 @@ use crate::{
 /// The routes of this door.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
+        .merge(access::routes())
         .merge(connections::routes())
         .merge(examined::routes())
+        .merge(explain::routes())
         .merge(groups::routes())
         .merge(offboarding::routes())
         .merge(people::routes())
         .merge(person::routes())
         .merge(providers::routes())
         .merge(roles::routes())
+        .merge(rules::routes())
         .merge(service_accounts::routes())
+        .merge(tools::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(app), pages_not_too_often))
         .layer(middleware::from_fn_with_state(Arc::clone(app), under_public_url))
         .merge(api::routes(app))

@@ -167,6 +167,13 @@ fn ended(report: &Report) -> Vec<String> {
     lines.extend(count(ended.sessions, "signed-in browser", "signed-in browsers"));
     lines.extend(count(ended.access_keys, "access key", "access keys"));
     lines.extend(count(ended.consents, "remembered consent", "remembered consents"));
+    let rights = &ended.rights;
+    lines.extend(count(rights.approvals, "call that waited for a word", "calls that waited for a word"));
+    lines.extend(count(rights.standing, "approval ahead", "approvals ahead"));
+    lines.extend(count(rights.wishes, "wish for access", "wishes for access"));
+    lines.extend(count(rights.access, "right for a time", "rights for a time"));
+    lines.extend(count(rights.delegations, "word that was lent", "words that were lent"));
+    lines.extend(count(rights.passkeys, "passkey", "passkeys"));
     let grants = ended.grants.iter().filter(|grant| grant.client != ACCESS_KEY);
     lines.extend(grants.map(|grant| format!("The access of {} to {}", grant.client, grant.resource)));
     lines.extend(ended.connections.iter().map(|connection| {

@@ -129,7 +129,7 @@ mod tests {
                 advice: None,
             }],
         };
-        let account = Account { name: "ada", form_token: "t", standing: Standing::Administrator };
+        let account = Account { name: "ada", form_token: "t", standing: Standing::Administrator, glasses: &[] };
         let view =
             Examined { account, name: "tickets", url: Some("https://mcp.example.com/mcp"), steps: Some(vec![step]) };
         let page = examined(&view);

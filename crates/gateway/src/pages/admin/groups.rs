@@ -18,6 +18,16 @@ pub struct Groups<'a> {
     pub rows: Vec<GroupRow>,
     /// Groups that are named somewhere, and that nobody has.
     pub stale: Vec<StaleGroup>,
+    /// What access lists let happen without a human being asked.
+    pub unasked: Vec<Unasked>,
+}
+
+/// A server whose access list is wider than it is by itself.
+pub struct Unasked {
+    /// The server.
+    pub server: String,
+    /// What follows, as sentences.
+    pub cautions: Vec<String>,
 }
 
 /// A group that somebody has.
@@ -50,6 +60,7 @@ pub fn groups(view: &Groups<'_>) -> Page {
             section aria-labelledby="groups" {
                 h1 id="groups" { "Groups" }
                 p.lead { "What providers, their directories and this gateway say, and which rules, servers and roles go by it." }
+                (unasked(&view.unasked))
                 (stale(&view.stale))
                 @if view.rows.is_empty() { div.card.empty { p.muted { "Nobody is in a group yet." } } }
                 @else { (table("Groups", &HEADS, view.rows.iter().map(row))) }
@@ -69,6 +80,22 @@ fn stale(stale: &[StaleGroup]) -> Markup {
                 ul.plain {
                     @for group in stale {
                         li { b { (foreign(&group.name)) } " — " (group.named_by.iter().map(|by| foreign(by)).collect::<Vec<_>>().join(", ")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn unasked(unasked: &[Unasked]) -> Markup {
+    html! {
+        @if !unasked.is_empty() {
+            div.notice.warn role="note" aria-labelledby="unasked" {
+                h2 id="unasked" { "Allowed without asking anybody" }
+                p { "Access lists that allow more than reading and writing. Without a word on it, everything but reading asks." }
+                ul.plain {
+                    @for server in unasked {
+                        @for caution in &server.cautions { li { b { (foreign(&server.server)) } " — " (foreign(caution)) } }
                     }
                 }
             }

@@ -1,14 +1,18 @@
 //! The pages of administration.
 
+pub mod access;
 pub mod connections;
 pub mod examined;
+pub mod explain;
 pub mod groups;
 pub mod offboarding;
 pub mod people;
 pub mod person;
 pub mod providers;
 pub mod roles;
+pub mod rules;
 pub mod service_accounts;
+pub mod tools;
 
 use maud::{Markup, html};
 
@@ -21,6 +25,8 @@ enum Tab {
     People,
     Groups,
     Roles,
+    Rules,
+    Tools,
     Providers,
     Connections,
     ServiceAccounts,
@@ -28,10 +34,12 @@ enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::People,
         Self::Groups,
         Self::Roles,
+        Self::Rules,
+        Self::Tools,
         Self::Providers,
         Self::Connections,
         Self::ServiceAccounts,
@@ -43,6 +51,8 @@ impl Tab {
             Self::People => "People",
             Self::Groups => "Groups",
             Self::Roles => "Roles",
+            Self::Rules => "Rules",
+            Self::Tools => "Tools",
             Self::Providers => "Providers",
             Self::Connections => "Connections",
             Self::ServiceAccounts => "Service accounts",
@@ -55,6 +65,8 @@ impl Tab {
             Self::People => "/admin/people",
             Self::Groups => "/admin/groups",
             Self::Roles => "/admin/roles",
+            Self::Rules => "/admin/rules",
+            Self::Tools => "/admin/tools",
             Self::Providers => "/admin/providers",
             Self::Connections => "/admin/connections",
             Self::ServiceAccounts => "/admin/service-accounts",
@@ -62,10 +74,12 @@ impl Tab {
         }
     }
 
-    /// Auditors look at people, what they may, and how they left.
+    /// Auditors look at people, what they may and by which rules, and how they left.
     const fn needs(self) -> Standing {
         match self {
-            Self::People | Self::Groups | Self::Roles | Self::Offboarding => Standing::Auditor,
+            Self::People | Self::Groups | Self::Roles | Self::Rules | Self::Tools | Self::Offboarding => {
+                Standing::Auditor
+            }
             Self::Providers | Self::Connections | Self::ServiceAccounts => Standing::Administrator,
         }
     }
