@@ -11,25 +11,32 @@ use portcullis_store::{Extent, Store, StoreError};
 
 use crate::{
     access_keys::AccessKeys,
+    approvals::Approvals,
     assertion_keys::AssertionKeys,
     authority::Authority,
     config::Config,
     connections::Connections,
+    decision_point::DecisionPoint,
     desk::Desk,
     ended::Ended,
     external::Externals,
     feed::Feed,
     fresh::Fresh,
     identity::{Providers, refresh::Renewal},
+    inspection::Inspection,
     journal::Journal,
     keys::Keys,
     limit::Limits,
+    notify::Notify,
     offboard::{self, How, OffboardError, Offboarding},
     origin::Origins,
     outbound::Outbound,
+    passkeys::Passkeys,
     password::Passwords,
     proxy,
+    quotas::Quotas,
     roles::Appointments,
+    session_labels::SessionLabels,
     snapshot::Snapshot,
     trusted_issuer::Workloads,
     upstream::Upstreams,
@@ -67,8 +74,22 @@ pub struct App {
     pub connections: Arc<Connections>,
     /// How fresh all that is.
     pub feed: Feed,
+    /// Calls that wait for humans.
+    pub approvals: Arc<Approvals>,
+    /// Those who are told of them.
+    pub notify: Arc<Notify>,
+    /// What was taken of limits.
+    pub quotas: Arc<Quotas>,
+    /// A decision point of the company, asked in addition to the rules.
+    pub decision_point: Arc<DecisionPoint>,
+    /// What rules call sessions.
+    pub labels: Arc<SessionLabels>,
+    /// Passkeys of people.
+    pub passkeys: Passkeys,
     /// Journal lines that are not in the index yet.
     pub index_lag: Arc<AtomicI64>,
+    /// What is wrong or odd in the rules, in view of the tools that there are.
+    pub inspection: Inspection,
     /// Which hosts and pages may talk to us.
     pub origins: Arc<Origins>,
     /// The guarded client.
@@ -166,6 +187,7 @@ impl App {
                 ..StreamLimits::default()
             },
             calls_per_person: limits.concurrent_calls as usize,
+            hold: self.config.approvals.hold,
             arguments: self.config.audit.arguments,
             legacy_sse: self.config.legacy_sse,
             identity_assertions: self.config.trusts_identity_assertions(),
@@ -178,6 +200,7 @@ impl App {
             ended: self.ended.clone(),
             fresh: self.fresh.clone(),
             access_keys: self.access_keys.clone(),
+            approvals: self.approvals.clone(),
             externals: self.externals.clone(),
             session_closed,
             keys: self.keys.clone(),
@@ -186,6 +209,9 @@ impl App {
             connections: self.connections.clone(),
             store: self.store.clone(),
             upstreams: self.upstreams.clone(),
+            quotas: self.quotas.clone(),
+            decision_point: self.decision_point.clone(),
+            labels: self.labels.clone(),
             settings,
         }
     }

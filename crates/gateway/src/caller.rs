@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use portcullis_base::{ClientId, GrantId, PersonId, Timestamp};
 use portcullis_oauth::scope::Scopes;
+use portcullis_policy::{Guest, Kind};
 
 use crate::{fresh::SignIn, roles::Roles};
 
@@ -15,6 +16,8 @@ pub struct Caller {
     pub person: PersonId,
     /// The person's account name.
     pub name: Arc<str>,
+    /// Whether it is a person at all.
+    pub kind: Kind,
     /// The person's groups.
     pub groups: Arc<[Arc<str>]>,
     /// The person's roles.
@@ -29,8 +32,17 @@ pub struct Caller {
     pub expires_at: Timestamp,
     /// When and how the person signed in, if that is known.
     pub sign_in: Option<SignIn>,
+    /// What rules call that which the person does through this client, if any rule minds.
+    pub labels: Arc<[Arc<str>]>,
     /// Where the person can sign in afresh.
     pub renewal: Renewal,
+}
+
+impl Caller {
+    /// As access lists ask for them.
+    pub fn guest(&self, now: Timestamp) -> Guest<'_> {
+        Guest { person: &self.person, groups: &self.groups, now }
+    }
 }
 
 /// Where a caller's person can sign in afresh when a rule asks for it.

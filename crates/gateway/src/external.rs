@@ -17,6 +17,7 @@ use portcullis_oauth::{
     relying::profile::Groups,
     scope::Scopes,
 };
+use portcullis_policy::Kind;
 use portcullis_store::Store;
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
@@ -139,12 +140,12 @@ impl External {
         // spec: RS-19, T-39: `exp` is looked at on every use, remembered or not.
         let now = self.reaching.clock.now();
         let known = judged.known.as_ref().filter(|known| now < known.expires_at).ok_or(Denied::InvalidToken)?;
-        let (person, name, groups, account) = match &known.whom {
-            Whom::Stranger(id) => (id, known.name.clone(), known.groups.clone(), Roles::default()),
+        let (person, name, kind, groups, account) = match &known.whom {
+            Whom::Stranger(id) => (id, known.name.clone(), Kind::Person, known.groups.clone(), Roles::default()),
             Whom::Person(id) => {
                 // spec: T-53
                 let person = people.get(id).filter(|person| !person.shut_out).ok_or(Denied::InvalidToken)?;
-                (id, person.name.clone(), together(&person.groups, &known.groups), person.roles)
+                (id, person.name.clone(), person.kind(), together(&person.groups, &known.groups), person.roles)
             }
         };
         let roles = self.appointments.of(&groups).and(account);
@@ -154,6 +155,7 @@ impl External {
         Ok(Caller {
             person: person.clone(),
             name,
+            kind,
             groups,
             roles,
             client: known.client.clone(),
@@ -162,6 +164,7 @@ impl External {
             scopes: known.scopes.clone(),
             expires_at: known.expires_at,
             sign_in: known.sign_in.clone(),
+            labels: Arc::default(),
             renewal: Renewal::Elsewhere,
         })
     }

@@ -12,14 +12,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use portcullis_base::{Clock, ConnectionId, GrantId, Rng, ServerName};
+use portcullis_base::{ApprovalId, Clock, ConnectionId, GrantId, Rng, ServerName};
 use portcullis_oauth::jwks::KeySet;
-use portcullis_policy::Bundle;
+use portcullis_policy::{Access, Bundle};
 use portcullis_store::{Change, ChangeKind, PersonKind, Store, StoreError};
 use ring::rand::SystemRandom;
 
 use crate::{
     access_keys::AccessKeys,
+    approvals::Approvals,
     config,
     ended::Ended,
     fresh::{Fresh, SignIn},
@@ -74,8 +75,8 @@ pub struct Sources {
     pub environment: config::Environment,
     /// Which groups have which role.
     pub appointments: Appointments,
-    /// The sample server, unless it was switched off.
-    pub sample: Option<InProcess>,
+    /// The sample server and who may use it, unless it was switched off.
+    pub sample: Option<(InProcess, Access)>,
     /// What is kept fresh: servers, people, rules.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// What is kept fresh: signing keys.
@@ -86,6 +87,8 @@ pub struct Sources {
     pub fresh: Arc<Fresh>,
     /// What is kept fresh: personal access keys.
     pub access_keys: Arc<AccessKeys>,
+    /// Who waits for approvals, and what was approved ahead.
+    pub approvals: Arc<Approvals>,
     /// What is kept fresh: credentials that are in memory.
     pub connections: Arc<dyn Follower>,
     /// Connections of servers that are gone are closed.
@@ -129,6 +132,7 @@ impl Feed {
         feed.load_closed_sessions().await?;
         feed.load_access_keys().await?;
         feed.load_fresh_sign_ins().await?;
+        feed.load_standing_grants().await?;
         Ok(feed)
     }
 
@@ -147,7 +151,14 @@ impl Feed {
             self.sources.connections.forget_all();
         }
         *self.heard.lock().expect("no holder of this lock panics") = Instant::now();
-        let Some(last) = changes.last().map(|change| change.revision) else { return Ok(()) };
+        let Some(last) = changes.last().map(|change| change.revision) else {
+            // Calls look at the time themselves; this is for what goes on for long and looks when something has changed.
+            return if self.has_ended_right() {
+                self.load_snapshot(self.seen.load(Ordering::Acquire)).await
+            } else {
+                Ok(())
+            };
+        };
         let any = |kinds: &[ChangeKind]| changes.iter().any(|change| kinds.contains(&change.kind));
         let revoked = revoked(&changes);
         self.sources.access_keys.forget(&revoked);
@@ -156,7 +167,7 @@ impl Feed {
         if any(&[ChangeKind::SessionEnded]) {
             self.load_closed_sessions().await?;
         }
-        if any(&[ChangeKind::Person, ChangeKind::Server]) {
+        if any(&[ChangeKind::Person, ChangeKind::Server, ChangeKind::AccessGrant]) || self.has_ended_right() {
             self.load_snapshot(last).await?;
         }
         if any(&[ChangeKind::AccessKey]) {
@@ -171,6 +182,11 @@ impl Feed {
         if any(&[ChangeKind::SigningKey]) {
             self.load_signing_keys().await?;
         }
+        if any(&[ChangeKind::StandingGrant]) {
+            self.load_standing_grants().await?;
+        }
+        // Last: whoever waits may go on, and must find all the rest as it is by now.
+        self.sources.approvals.changed(&approvals(&changes));
         self.seen.store(last, Ordering::Release);
         Ok(())
     }
@@ -207,6 +223,10 @@ impl Feed {
         Ok(())
     }
 
+    async fn load_standing_grants(&self) -> Result<(), FeedError> {
+        Ok(self.sources.approvals.load_standing().await?)
+    }
+
     async fn load_snapshot(&self, revision: i64) -> Result<(), FeedError> {
         let sources = &self.sources;
         let mut snapshot = Snapshot {
@@ -217,17 +237,20 @@ impl Feed {
             bundle: sources.bundle.clone(),
             revision,
         };
-        if let (Some(dial), Ok(name)) = (&sources.sample, ServerName::parse(SAMPLE)) {
+        if let (Some((dial, access)), Ok(name)) = (&sources.sample, ServerName::parse(SAMPLE)) {
             let sample = Server {
                 name: name.clone(),
                 location: Location::InProcess(dial.clone()),
                 limits: Limits::default(),
-                access: portcullis_policy::Access::default(),
-                description: Some("The sample server: a notebook that everyone shares".into()),
+                access: access.clone(),
+                description: Some(
+                    "The sample server: a notebook and a make-believe company that everyone shares".into(),
+                ),
                 credential: Arc::new(config::Credential::None),
                 request_headers: Arc::default(),
                 tools: config::ToolList::Public,
                 allow: config::Allow::LOCAL,
+                risk: Arc::default(),
             };
             snapshot.servers.insert(name, Arc::new(sample));
         }
@@ -245,6 +268,9 @@ impl Feed {
             insert(&mut snapshot, entry);
         }
         self.open_toolboxes(&mut snapshot);
+        for grant in sources.store.access_grants(sources.clock.now()).await? {
+            snapshot.give(&grant);
+        }
         for person in sources.store.people().await? {
             let groups: Arc<[Arc<str>]> = person.groups.iter().map(|group| group.as_str().into()).collect();
             let roles = sources.appointments.of_person(&person);
@@ -282,6 +308,14 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Whether the time of a right is over that is still in the snapshot.
+    fn has_ended_right(&self) -> bool {
+        let now = self.sources.clock.now();
+        self.sources.snapshot.load().rights().any(|(_, right)| right.ends_at <= now)
+    }
+}
+
 fn insert(snapshot: &mut Snapshot, entry: &config::Server) {
     match Server::of(entry) {
         Ok(server) => drop(snapshot.servers.insert(entry.name.clone(), Arc::new(server))),
@@ -297,6 +331,11 @@ fn connections(changes: &[Change]) -> Vec<ConnectionId> {
     changed
 }
 
+fn approvals(changes: &[Change]) -> Vec<ApprovalId> {
+    let changed = changes.iter().filter(|change| change.kind == ChangeKind::Approval);
+    changed.map(|change| ApprovalId::new(change.key.as_str())).collect()
+}
+
 fn revoked(changes: &[Change]) -> Vec<GrantId> {
     let revoked = changes.iter().filter(|change| change.kind == ChangeKind::GrantRevoked);
     revoked.map(|change| GrantId::new(change.key.as_str())).collect()
@@ -310,11 +349,17 @@ mod tests {
     };
 
     use portcullis_base::{ManualClock, SeededRng, Timestamp};
+    use portcullis_policy::approval::Terms;
     use portcullis_store::DatabaseSettings;
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::{outbound::Dialer, system};
+    use crate::{
+        approvals,
+        journal::{self, Journal},
+        outbound::Dialer,
+        system,
+    };
 
     struct Nobody;
 
@@ -338,9 +383,29 @@ mod tests {
             bundle: bundle.clone(),
             revision: 0,
         };
+        let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
         let (clock, snapshot) = (Arc::new(ManualClock::new(start)), Arc::new(ArcSwap::from_pointee(empty)));
+        let keys = Arc::new(Keys::from_root(&Zeroizing::new([1; 32])));
+        let settings = journal::Settings {
+            dir: &dir.path().join("journal"),
+            node: "test",
+            seed: &keys.journal_seed("test"),
+            durability: journal::Durability::Process,
+            limits: journal::Limits::default(),
+        };
         let sources = Sources {
             connections: Arc::new(Nobody),
+            approvals: Arc::new(Approvals::new(approvals::Parts {
+                store: store.clone(),
+                journal: Journal::open(&settings, clock.clone()).unwrap(),
+                keys: keys.clone(),
+                herald: Arc::new(approvals::Nobody),
+                terms: Terms::default(),
+                public_url: "http://127.0.0.1:7878".into(),
+                node: "test".into(),
+                clock: clock.clone(),
+                rng: rng.clone(),
+            })),
             store,
             servers: Vec::new(),
             toolboxes: Vec::new(),
@@ -355,9 +420,9 @@ mod tests {
             fresh: Arc::default(),
             access_keys: Arc::default(),
             upstreams: Arc::new(Upstreams::new(Dialer::new([]).unwrap())),
-            keys: Arc::new(Keys::from_root(&Zeroizing::new([1; 32]))),
+            keys,
             clock,
-            rng: Arc::new(SeededRng::new(1)),
+            rng,
             random: system::random(),
         };
         Feed::load(sources).await.unwrap()

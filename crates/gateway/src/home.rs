@@ -14,6 +14,7 @@ use axum::{
 use portcullis_audit::{Event, Kind, Outcome, Target};
 use portcullis_base::{GrantId, PersonId, ServerName};
 use portcullis_oauth::{client::ClientKind, grant::RevokedWhy};
+use portcullis_policy::Guest;
 use portcullis_store::{ACCESS_KEY, GrantRow};
 use serde::Deserialize;
 use url::Url;
@@ -22,6 +23,7 @@ use crate::{
     app::App,
     error::PageError,
     extract::{LoggedIn, SignedForm, pages_not_too_often, under_public_url},
+    inbox,
     pages::{
         assets,
         home::{ClientRow, Home, ServerCard, home},
@@ -63,6 +65,7 @@ async fn show(State(app): State<Arc<App>>, who: LoggedIn, Query(query): Query<Do
         servers: servers(&app, &who).await?,
         clients: applications(own).map(|grant| client_row(&app, grant, None)).collect(),
         others: if sees_all { others(&app, &who).await? } else { Vec::new() },
+        waiting: inbox::waiting(&app, &who).await.map_err(PageError::unavailable)?,
         now,
         // A word of ours, chosen by a word of the address; never the address itself.
         done: (query.done.as_deref() == Some("revoked")).then_some("The access was ended."),
@@ -110,11 +113,12 @@ async fn revoke(
 
 async fn servers(app: &App, who: &LoggedIn) -> Result<Vec<ServerCard>, PageError> {
     let groups: Vec<Arc<str>> = who.person.groups.iter().map(|group| group.as_str().into()).collect();
+    let guest = Guest { person: &who.person.id, groups: &groups, now: app.clock.now() };
     let snapshot = app.snapshot.load_full();
     let mut servers: Vec<ServerCard> = snapshot
         .servers
         .values()
-        .filter(|server| server.access.admits(&groups))
+        .filter(|server| server.access.admits(guest))
         .map(|server| ServerCard {
             name: server.name.as_str().to_owned(),
             description: server.description.clone(),
@@ -124,11 +128,11 @@ async fn servers(app: &App, who: &LoggedIn) -> Result<Vec<ServerCard>, PageError
         })
         .collect();
     servers.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut toolboxes: Vec<_> = snapshot.toolboxes.values().filter(|toolbox| toolbox.access.admits(&groups)).collect();
+    let mut toolboxes: Vec<_> = snapshot.toolboxes.values().filter(|toolbox| toolbox.access.admits(guest)).collect();
     // Everything comes last, and only where it is more than one server.
     toolboxes.sort_by(|a, b| (a.name.as_str() == ALL, &a.name).cmp(&(b.name.as_str() == ALL, &b.name)));
     for toolbox in toolboxes {
-        let behind = snapshot.behind(toolbox, &groups);
+        let behind = snapshot.behind(toolbox, guest);
         if behind.is_empty() || (behind.len() == 1 && toolbox.name.as_str() == ALL) {
             continue;
         }

@@ -11,10 +11,12 @@ use tokio::{
 
 use crate::{
     app::App,
+    approvals::Approvals,
     connecting,
     connections::{self, Connections},
     feed,
     identity::{Providers, refresh},
+    quotas::Quotas,
     reseal,
 };
 
@@ -26,6 +28,12 @@ const KEY_USE: Duration = Duration::from_mins(1);
 const PROVIDERS: Duration = Duration::from_mins(1);
 /// What an older key sealed is looked for this often.
 const RESEALING: Duration = Duration::from_mins(1);
+/// What was asked, approved and given is remembered for this long after its end.
+const RIGHTS_REMEMBERED: Duration = Duration::from_hours(24 * 90);
+/// What waited for too long is marked this often.
+const EXPIRY: Duration = Duration::from_secs(10);
+/// Rules are held against the tools that there are this often, if any are new.
+const INSPECTION: Duration = Duration::from_mins(1);
 /// Keys are looked after and rubbish is taken out this often.
 const HOUSEKEEPING: Duration = Duration::from_mins(10);
 
@@ -38,6 +46,9 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     let providers = app.providers.clone();
     let asking = app.clone();
     let resealing = app.clone();
+    let inspecting = app.clone();
+    let quotas = app.quotas.clone();
+    let (running, expiring) = (app.approvals.clone(), app.approvals.clone());
     vec![
         tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
             let app = journal.clone();
@@ -66,6 +77,38 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
         tokio::spawn(every(RESEALING, stopped.clone(), move || {
             let app = resealing.clone();
             async move { reseal(&app).await }
+        })),
+        tokio::spawn(every(Approvals::HEARTBEAT, stopped.clone(), move || {
+            let approvals = running.clone();
+            async move {
+                if let Err(error) = approvals.heartbeat().await {
+                    tracing::error!(%error, "that approved calls are being made cannot be noted");
+                }
+            }
+        })),
+        tokio::spawn(every(Quotas::HEARTBEAT, stopped.clone(), move || {
+            let quotas = quotas.clone();
+            async move {
+                if let Err(error) = quotas.heartbeat().await {
+                    tracing::error!(%error, "what calls take of limits cannot be noted; what nodes that died held stays taken");
+                }
+            }
+        })),
+        tokio::spawn(every(EXPIRY, stopped.clone(), move || {
+            let approvals = expiring.clone();
+            async move {
+                if let Err(error) = approvals.expire().await {
+                    tracing::error!(%error, "what waited for too long cannot be marked");
+                }
+            }
+        })),
+        tokio::spawn(every(INSPECTION, stopped.clone(), move || {
+            let app = inspecting.clone();
+            async move {
+                if let Err(error) = app.inspection.round(&app.store, &app.snapshot.load_full(), &app.upstreams).await {
+                    tracing::error!(%error, "the rules cannot be held against the tools that there are");
+                }
+            }
         })),
         tokio::spawn(keep_alive(app.connections.clone(), stopped.clone())),
         tokio::spawn(look_after(providers, stopped.clone())),
@@ -145,6 +188,9 @@ async fn housekeeping(app: &App) {
     }
     if let Err(error) = app.store.purge(now).await {
         tracing::error!(%error, "what has expired cannot be removed");
+    }
+    if let Err(error) = app.store.purge_rights(now.minus(RIGHTS_REMEMBERED), now).await {
+        tracing::error!(%error, "approvals and rights that are long over cannot be removed");
     }
 }
 

@@ -46,9 +46,13 @@ pub enum Purpose {
     Cursor,
     /// Ids of tasks at servers.
     Task,
+    /// Calls that wait for humans, in the database; the owner is the approval's identifier.
+    WaitingCall,
+    /// The challenge of a passkey that is being made; the owner is the browser session.
+    Passkey,
 }
 
-const PURPOSES: [(Purpose, &[u8]); 12] = [
+const PURPOSES: [(Purpose, &[u8]); 14] = [
     (Purpose::McpSession, b"mcp session"),
     (Purpose::RequestState, b"request state"),
     (Purpose::Consent, b"consent"),
@@ -61,6 +65,8 @@ const PURPOSES: [(Purpose, &[u8]); 12] = [
     (Purpose::Vault, b"vault"),
     (Purpose::Cursor, b"cursor"),
     (Purpose::Task, b"task"),
+    (Purpose::WaitingCall, b"waiting call"),
+    (Purpose::Passkey, b"passkey"),
 ];
 
 /// The first byte of a sealed value that carries the number of its key.

@@ -1,12 +1,15 @@
 //! The running house: two listeners, the authorization server, the data path, and what keeps them in step.
 //!
 //! Promises: nothing is forwarded without a permit and a line in the journal; no database read stands on the path of a
-//! call; no inbound credential leaves towards an upstream. Law lives in the pure crates, SQL in `store`; here they meet.
+//! call but where a rule counts over a long time or minds what a session is called; no inbound credential leaves towards an
+//! upstream. Law lives in the pure crates, SQL in `store`; here they meet.
 
+pub mod access;
 pub mod access_keys;
 pub mod account;
 pub mod admin;
 pub mod app;
+pub mod approvals;
 pub mod assertion_keys;
 pub mod authority;
 pub mod authorization;
@@ -17,6 +20,7 @@ pub mod config;
 pub mod connect_link;
 pub mod connecting;
 pub mod connections;
+pub mod decision_point;
 pub mod desk;
 pub mod ended;
 pub mod error;
@@ -26,8 +30,12 @@ pub mod feed;
 pub mod fresh;
 pub mod groups;
 pub mod home;
+pub mod hook_signature;
+pub mod hooks;
 pub mod identity;
+pub mod inbox;
 pub mod indexing;
+pub mod inspection;
 pub mod jobs;
 pub mod journal;
 pub mod key_ring;
@@ -35,14 +43,18 @@ pub mod keys;
 pub mod limit;
 pub mod listener;
 pub mod login;
+mod names;
+pub mod notify;
 pub mod offboard;
 pub mod operations;
 pub mod origin;
 pub mod outbound;
 pub mod pages;
+pub mod passkeys;
 pub mod password;
 pub mod proxy;
 mod questions;
+pub mod quotas;
 pub mod reseal;
 pub mod return_to;
 pub mod roles;
@@ -50,16 +62,19 @@ pub mod root_key;
 pub mod router;
 pub mod scim;
 pub mod service_accounts;
+pub mod session_labels;
 pub mod signing;
 pub mod snapshot;
 pub mod start;
 pub mod step_up;
 pub mod system;
 pub mod toolbox;
+pub mod tools;
 pub mod transport;
 pub mod trusted_issuer;
 pub mod unlock;
 pub mod upstream;
 pub mod vault;
+pub mod veil;
 
 pub use start::{Running, StartError, Surroundings, start};

@@ -122,6 +122,8 @@ pub struct Limits {
     pub fetch_host: Limit,
     /// Wrong tokens of directories from one source.
     pub scim_source: Limit,
+    /// Messages with a wrong signature from one source.
+    pub hook_source: Limit,
     /// Any request of a door from one source (SEC-75).
     pub door_source: Limit,
 }
@@ -143,6 +145,7 @@ impl Limits {
             fetch_person: limit(20, 6_000),
             fetch_host: limit(60, 1_000),
             scim_source: limit(20, 3_000),
+            hook_source: limit(20, 3_000),
             door_source: limit(1_000, 10),
         }
     }

@@ -17,7 +17,7 @@ use portcullis_audit::{Event, Kind, Outcome};
 use portcullis_base::{PersonId, token};
 use portcullis_store::{EndedIdentity, Extent, Offboarded, Person, ReportRow, StoreError};
 
-pub use self::report::{By, Ended, EndedConnection, EndedGrant, How, Left, Report, ReportError};
+pub use self::report::{By, Ended, EndedConnection, EndedGrant, EndedRights, How, Left, Report, ReportError};
 use crate::{
     connections::{Connections, GiveBack, GivenBack},
     desk::{Desk, DeskError},
@@ -154,6 +154,13 @@ impl<'a> Offboarding<'a> {
         };
         if extent == Extent::Account && offboarded.was_active {
             self.desk.write(about(Kind::PersonDisabled)).await?;
+        }
+        let rights = EndedRights::of(&offboarded.rights);
+        if rights != EndedRights::default() {
+            let counted = |event: Event, (what, count): (&'static str, u64)| {
+                event.number(what, i64::try_from(count).unwrap_or(i64::MAX))
+            };
+            self.desk.write(rights.counts().into_iter().fold(about(Kind::RightsEnded), counted)).await?;
         }
         for grant in &offboarded.grants {
             let event = about(Kind::GrantRevoked)

@@ -15,7 +15,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use portcullis_base::Secret;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
 pub use address::{AddressPolicy, Place, Reach, Refused};
@@ -50,6 +54,8 @@ pub struct Ask<'a> {
     pub body: Option<(&'static str, Bytes)>,
     /// What proves who asks: the value of the `Authorization` header, for this one host.
     pub authorization: Option<Secret>,
+    /// Headers besides.
+    pub headers: HeaderMap,
 }
 
 /// What came back, whatever its status; redirects never come back.
@@ -73,13 +79,20 @@ pub struct FetchError {
 
 impl<'a> Ask<'a> {
     /// To read what is at `url`, of at most `limit` bytes.
-    pub const fn get(url: &'a str, accept: &'static str, limit: usize) -> Self {
-        Self { url, method: Method::GET, accept, limit, body: None, authorization: None }
+    pub fn get(url: &'a str, accept: &'static str, limit: usize) -> Self {
+        let headers = HeaderMap::new();
+        Self { url, method: Method::GET, accept, limit, body: None, authorization: None, headers }
     }
 
     /// To post a form to `url`; the answer is JSON of at most `limit` bytes.
     pub fn form(url: &'a str, form: String, limit: usize) -> Self {
         let body = Some(("application/x-www-form-urlencoded", form.into()));
+        Self { method: Method::POST, body, ..Self::get(url, "application/json", limit) }
+    }
+
+    /// To post JSON to `url`; the answer is JSON of at most `limit` bytes.
+    pub fn json(url: &'a str, json: String, limit: usize) -> Self {
+        let body = Some(("application/json", json.into()));
         Self { method: Method::POST, body, ..Self::get(url, "application/json", limit) }
     }
 
@@ -167,6 +180,16 @@ impl Outbound {
             Ok(Fetched { status: head.status, headers: head.headers, body: Bytes::new() })
         };
         self.in_time(asked).await
+    }
+
+    /// A connection to `host` at `port`, for what speaks no HTTP: to a global address, or to a host that was named.
+    pub async fn dial(&self, host: &Host<&str>, port: u16) -> Result<TcpStream, DialError> {
+        self.dialer.connect(host, port, self.policy.reach(&host.to_string(), port)).await
+    }
+
+    /// TLS on a connection that speaks no HTTP, with the name that was asked for.
+    pub async fn secure(&self, host: &Host<&str>, stream: TcpStream) -> Result<TlsStream<TcpStream>, DialError> {
+        self.dialer.secure_for(host, stream, Vec::new()).await
     }
 
     async fn in_time(&self, asked: impl Future<Output = Result<Fetched, FetchError>>) -> Result<Fetched, FetchError> {
@@ -258,6 +281,9 @@ fn request(url: &Url, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, FetchError>
         .header(header::ACCEPT, ask.accept)
         .header(header::ACCEPT_ENCODING, "identity")
         .header(header::CONNECTION, "close");
+    for (name, value) in &ask.headers {
+        builder = builder.header(name, value);
+    }
     if let Some(authorization) = &ask.authorization {
         let mut value = HeaderValue::from_str(authorization.reveal())
             .map_err(|_| FetchError::new(NOT_ALLOWED, "credentials that cannot stand in a header"))?;

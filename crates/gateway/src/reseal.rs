@@ -55,6 +55,7 @@ fn again(keys: &Keys, row: &SealedRow, rng: &dyn Rng) -> Option<Vec<u8>> {
             let owner = Owner::connection(holder, server, issuer.as_deref());
             return vault::again(keys, &owner, &row.sealed, rng);
         }
+        SealedOwner::Approval(id) => (Purpose::WaitingCall, id.as_str().as_bytes().to_vec()),
         SealedOwner::Client(issuer) => return vault::again(keys, &Owner::client(issuer), &row.sealed, rng),
     };
     let plain = zeroize::Zeroizing::new(keys.open(purpose, &owner, &row.sealed)?);

@@ -14,8 +14,8 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use tower::Service;
 
 use crate::{
-    account, admin, app::App, authorization, connecting, extract::address_of, home, login, origin::Exposure, proxy,
-    scim,
+    access, account, admin, app::App, authorization, connecting, extract::address_of, home, hooks, inbox, login,
+    origin::Exposure, proxy, scim,
 };
 
 /// The largest form or registration.
@@ -30,6 +30,9 @@ fn doors(app: &Arc<App>) -> Router {
         .merge(login::routes(app))
         .merge(home::routes(app))
         .merge(account::routes(app))
+        .merge(inbox::routes(app))
+        .merge(hooks::routes(app))
+        .merge(access::routes(app))
         .merge(connecting::routes(app))
         .merge(admin::routes(app))
         .merge(scim::routes(app))

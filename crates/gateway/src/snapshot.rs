@@ -4,14 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::HeaderName;
 use portcullis_base::{PersonId, ServerName};
-use portcullis_policy::{Access, Bundle};
-use portcullis_store::PersonKind;
+use portcullis_policy::{Access, Bundle, Guest, Kind, Origin, Right};
+use portcullis_store::{AccessGrant, AccessGrantKind, PersonKind};
 
 use crate::{
     config::{self, Allow, Credential, ToolList},
     outbound::Reach,
     roles::Roles,
     toolbox::Toolbox,
+    tools::Verdicts,
     upstream::{Egress, EgressError, Limits, Location, UpstreamUrl, UpstreamUrlError},
 };
 
@@ -73,10 +74,48 @@ impl Snapshot {
         server.or_else(|| self.toolboxes.get(name).cloned().map(Endpoint::Toolbox))
     }
 
-    /// The servers behind an endpoint that a member of `groups` may use, in its order.
-    pub fn behind(&self, toolbox: &Toolbox, groups: &[Arc<str>]) -> Vec<Arc<Server>> {
+    /// The servers behind an endpoint that `guest` may use, in its order.
+    pub fn behind(&self, toolbox: &Toolbox, guest: Guest<'_>) -> Vec<Arc<Server>> {
         let servers = toolbox.shares.iter().filter_map(|share| self.servers.get(&share.server));
-        servers.filter(|server| server.access.admits(groups)).cloned().collect()
+        servers.filter(|server| server.access.admits(guest)).cloned().collect()
+    }
+}
+
+/// What `grant` is on an access list.
+pub fn right(grant: &AccessGrant) -> Right {
+    Right {
+        id: grant.id.clone(),
+        person: grant.person.clone(),
+        classes: grant.classes,
+        tool: grant.tool.as_deref().map(Into::into),
+        origin: match grant.kind {
+            AccessGrantKind::Request => Origin::Request,
+            AccessGrantKind::BreakGlass => Origin::BreakGlass,
+        },
+        ends_at: grant.ends_at,
+    }
+}
+
+impl Snapshot {
+    /// Puts what one person was given on the list of the endpoint that it is for.
+    pub fn give(&mut self, grant: &AccessGrant) {
+        let right = right(grant);
+        if let Some(server) = self.servers.get_mut(&grant.server) {
+            let Some(server) = Arc::get_mut(server) else {
+                tracing::error!(server.name = %grant.server, right.id = %grant.id, "a right is not in force");
+                return;
+            };
+            server.access.rights.push(right);
+        } else if let Some(toolbox) = self.toolboxes.get_mut(&grant.server) {
+            Arc::make_mut(toolbox).access.rights.push(right);
+        }
+    }
+
+    /// What single people were given, and where.
+    pub fn rights(&self) -> impl Iterator<Item = (&ServerName, &Right)> {
+        let servers = self.servers.values().map(|server| (&server.name, &server.access));
+        let toolboxes = self.toolboxes.values().map(|toolbox| (&toolbox.name, &toolbox.access));
+        servers.chain(toolboxes).flat_map(|(name, access)| access.rights.iter().map(move |right| (name, right)))
     }
 }
 
@@ -100,6 +139,8 @@ pub struct Server {
     pub tools: ToolList,
     /// What it may ask of clients, and tell them.
     pub allow: Allow,
+    /// What its administrator says its tools are.
+    pub risk: Arc<Verdicts>,
 }
 
 /// Why an entry cannot be used.
@@ -143,6 +184,7 @@ impl Server {
             request_headers: entry.request_headers.clone().into(),
             tools: entry.tools,
             allow: entry.allow,
+            risk: Arc::new(entry.risk.clone()),
         })
     }
 
@@ -169,4 +211,14 @@ pub struct Person {
     pub shut_out: bool,
     /// Whether it is a person at all.
     pub kind: PersonKind,
+}
+
+impl Person {
+    /// Whether it is a person, in the words of rules.
+    pub fn kind(&self) -> Kind {
+        match self.kind {
+            PersonKind::Person => Kind::Person,
+            PersonKind::Service => Kind::Service,
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use portcullis_audit::{Event, Kind};
 use portcullis_base::{Clock, Digest, Rng, ServerName, token};
-use portcullis_policy::{Bundle, RuleError, Source};
+use portcullis_policy::{Access, Bundle, RuleError, Source};
 use portcullis_sample::Sample;
 use portcullis_store::{Store, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -20,26 +20,34 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use crate::{
     access_keys::AccessKeys,
     app::App,
+    approvals::{self, ApprovalError, Approvals},
     assertion_keys::AssertionKeys,
     authority::{self, Authority},
     authorization,
     config::{Config, Problems},
     connections::{self, Connections},
+    decision_point::DecisionPoint,
     ended::Ended,
     external::Externals,
     feed::{Feed, FeedError, SAMPLE, Sources},
     fresh::Fresh,
     identity::Providers,
     indexing::Indexing,
+    inspection::{Inspection, recalled},
     jobs,
     journal::{self, Journal, JournalError},
     limit::Limits,
-    listener, operations,
+    listener,
+    notify::{self, Notify},
+    operations,
     origin::Origins,
     outbound::{AddressPolicy, CertificatesError, Dialer, Outbound},
+    passkeys::{self, Passkeys},
     password::Passwords,
+    quotas::Quotas,
     roles::Appointments,
     router,
+    session_labels::SessionLabels,
     snapshot::{Server, ServerError, Snapshot},
     system,
     trusted_issuer::{Reaching, Workloads},
@@ -86,6 +94,9 @@ pub enum StartError {
     /// A certificate file.
     #[error("outbound.ca_file: {0}")]
     Certificates(#[from] CertificatesError),
+    /// The certificates of the decision point.
+    #[error("decision_point.tls: {0}")]
+    DecisionPoint(CertificatesError),
     /// An entry of the settings: its certificates or headers.
     #[error("servers ({name}): {error}")]
     Server {
@@ -106,6 +117,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What earlier runs left behind.
+    #[error("approvals: {0}")]
+    Approvals(#[from] ApprovalError),
     /// State in the database.
     #[error(transparent)]
     Feed(#[from] FeedError),
@@ -117,8 +131,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
-    /// Whether the sample server stands behind the gate.
-    pub sample: bool,
+    /// Who may use the sample server, if it stands behind the gate.
+    pub sample: Option<Access>,
     /// What starts servers that are commands: this very binary, or another that calls `portcullis_sandbox::launch`.
     pub launcher: PathBuf,
 }
@@ -129,7 +143,7 @@ impl Surroundings {
         Self {
             clock: Arc::new(system::SystemClock),
             rng: Arc::new(system::SystemRng::new()),
-            sample,
+            sample: sample.then(Access::default),
             launcher: Host::THIS.into(),
         }
     }
@@ -149,7 +163,7 @@ pub struct Running {
 /// Checks the rules of the settings without starting anything.
 pub fn rules(config: &Config) -> Result<Bundle, Vec<RuleError>> {
     let sources: Vec<_> = config.rules.iter().map(|rules| Source { name: &rules.file, text: &rules.text }).collect();
-    Bundle::load(&sources)
+    Bundle::load(&sources)?.consistent()
 }
 
 /// The client for what the gateway itself asks: guarded as the settings say, its connections made by `dialer`.
@@ -201,11 +215,14 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
     }
     let added = store.servers().await?.into_iter().map(|row| row.name);
-    let own = sample.then(|| ServerName::parse(SAMPLE).ok()).flatten();
+    let own = sample.as_ref().and_then(|_| ServerName::parse(SAMPLE).ok());
     let known: Vec<_> = config.servers.iter().map(|server| server.name.clone()).chain(added).chain(own).collect();
     config.check_toolboxes(&known).map_err(StartError::Toolboxes)?;
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
     let outbound = outbound(&config, dialer.clone())?;
+    let decision_point = Arc::new(
+        DecisionPoint::new(config.decision_point.as_ref(), &outbound, &clock).map_err(StartError::DecisionPoint)?,
+    );
     let host = Host::recording(launcher, &config.data, journal.clone(), clock.clone());
     let upstreams = Arc::new(Upstreams::new(dialer.clone()).hosting(host));
 
@@ -243,6 +260,31 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         clock: clock.clone(),
         rng: rng.clone(),
     }));
+    let notify = Arc::new(Notify::new(
+        &config.notify,
+        notify::Parts {
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            outbound: outbound.clone(),
+            appointments: appointments.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        },
+    ));
+    let approvals = Arc::new(Approvals::new(approvals::Parts {
+        store: store.clone(),
+        journal: journal.clone(),
+        keys: keys.clone(),
+        herald: notify.clone(),
+        terms: config.approvals.terms,
+        public_url: config.public_url.as_str().into(),
+        node: node.as_str().into(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+    }));
+    let labels = Arc::new(SessionLabels::new(store.clone(), clock.clone()));
+    let quotas = Arc::new(Quotas::new(store.clone(), node.as_str().into(), clock.clone(), &*rng));
     let feed = Feed::load(Sources {
         store: store.clone(),
         servers: config.servers.clone(),
@@ -251,12 +293,13 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         bundle: bundle.clone(),
         appointments: appointments.clone(),
         personal_keys: config.access_keys,
-        sample: sample.then(|| in_process(Sample::new(clock.clone(), rng.clone()))),
+        sample: sample.map(|access| (in_process(Sample::new(clock.clone(), rng.clone())), access)),
         snapshot: snapshot.clone(),
         signing: signing.clone(),
         ended: ended.clone(),
         fresh: fresh.clone(),
         access_keys: access_keys.clone(),
+        approvals: approvals.clone(),
         connections: connections.clone(),
         upstreams: upstreams.clone(),
         keys: keys.clone(),
@@ -266,9 +309,20 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     })
     .await?;
 
+    recall(&store, &snapshot.load_full(), &upstreams).await;
     // Where nobody signs in with a password, one that the link would make is of no use.
     let invitation = if config.identity.local_accounts { invite(&store, &*rng, &*clock).await? } else { None };
     let public_url = url::Url::parse(config.public_url.as_str()).expect("the settings have checked the public URL");
+    let passkeys = Passkeys::new(
+        &public_url,
+        passkeys::Parts {
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        },
+    );
     let reaching = Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: clock.clone() };
     let app = Arc::new(App {
         origins: Arc::new(Origins::new(&public_url, config.listen, [])),
@@ -292,12 +346,22 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         access_keys,
         connections,
         feed,
+        approvals,
+        notify,
+        quotas,
+        labels,
+        passkeys,
         index_lag: Arc::default(),
+        inspection: Inspection::default(),
+        decision_point,
         upstreams,
         appointments,
         authority,
     });
     authorization::configured::settle(&app).await?;
+    app.approvals.start().await?;
+    app.inspection.round(&app.store, &app.snapshot.load_full(), &app.upstreams).await?;
+    app.quotas.settle().await?;
     let loaded = Event::new(Kind::SettingsLoaded, app.clock.now())
         .text("rules", bundle.revision().to_string())
         .number("servers", app.snapshot.load().servers.len() as i64);
@@ -309,6 +373,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         Indexing::start(app.config.database.clone(), app.journal.clone(), &folder, &node, app.index_lag.clone())
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
+    tasks.extend(app.notify.start(&stopped));
     tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
     tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
     Ok(Running { app, invitation, stop, tasks, indexing })
@@ -326,6 +391,28 @@ impl Running {
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
         closed
+    }
+}
+
+/// Lists of one server that are recalled; whoever has another one is shown it again before their first call.
+const RECALLED: u32 = 256;
+
+/// Fills the books of servers with the lists that people were shown before this process began.
+async fn recall(store: &Store, snapshot: &Snapshot, upstreams: &Upstreams) {
+    for server in snapshot.servers.values() {
+        let upstream = upstreams.open(&server.name, &server.location, server.limits);
+        // What an API offers is in its document.
+        if upstream.is_api() {
+            continue;
+        }
+        match recalled(store, server, RECALLED).await {
+            Ok(lists) => {
+                for (holder, list) in lists {
+                    upstream.book().recall(holder.as_ref(), &list.list, &upstream.origin());
+                }
+            }
+            Err(error) => tracing::error!(%error, server.name = %server.name, "the tools of a server are not recalled"),
+        }
     }
 }
 

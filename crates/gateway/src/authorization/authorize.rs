@@ -141,8 +141,8 @@ async fn ask(
         Err(Refusal::Page(error)) => return Err(page(error, id, query)),
         Err(Refusal::Redirect(error)) => return refuse(app, Reader::Person(who), &known.client, &error, arrival).await,
     };
-    let endpoint =
-        resources::endpoint_at(app, &checked.resource).filter(|endpoint| resources::may_use(endpoint, &who.person));
+    let endpoint = resources::endpoint_at(app, &checked.resource)
+        .filter(|endpoint| resources::may_use(app, endpoint, &who.person));
     let Some(endpoint) = endpoint else { return Err(no_access(app, &checked)) };
     let now = app.clock.now();
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
@@ -210,14 +210,19 @@ pub(super) fn bounce(app: &App, error: &ErrorRedirect) -> Response {
 
 fn no_access(app: &App, checked: &Checked) -> PageError {
     let refusal = checked.refuse(AuthorizeCode::AccessDenied, "the person has no access to this server");
-    PageError::new(
+    let error = PageError::new(
         StatusCode::FORBIDDEN,
         "server.no_access",
         "You have no access to this server",
         "Your account may not use it, so no application can use it for you. An administrator of this gateway can change that.",
     )
-    .fact("Server", checked.resource.clone())
-    .onward("Go back to the application", refusal.location(app.config.public_url.as_str()))
+    .fact("Server", checked.resource.clone());
+    let endpoint = resources::endpoint_at(app, &checked.resource);
+    let error = match endpoint {
+        Some(endpoint) => error.onward("Ask for access", format!("/access/{}", endpoint.name())),
+        None => error,
+    };
+    error.onward("Go back to the application", refusal.location(app.config.public_url.as_str()))
 }
 
 /// spec: AS-33: an error page, with status 400 and no way out but those of our own.

@@ -11,6 +11,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use portcullis_base::{PersonId, Timestamp, token};
 use portcullis_oauth::{authorize::Checked, client::ClientKind, consent::may_remember, redirect};
+use portcullis_policy::Guest;
 use portcullis_store::{Person, StoredClient};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -112,7 +113,10 @@ pub fn page(app: &App, reader: Reader<'_>, known: &StoredClient, request: &Check
 /// The servers that a toolbox leads this person to.
 fn behind(app: &App, endpoint: &Endpoint, person: &Person) -> Vec<String> {
     let Endpoint::Toolbox(toolbox) = endpoint else { return Vec::new() };
-    let servers = app.snapshot.load().behind(toolbox, &groups(person));
+    let servers = app
+        .snapshot
+        .load()
+        .behind(toolbox, Guest { person: &person.id, groups: &groups(person), now: app.clock.now() });
     servers.iter().map(|server| server.name.to_string()).collect()
 }
 

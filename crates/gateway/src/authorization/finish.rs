@@ -127,7 +127,7 @@ async fn ask_again(app: &App, who: &LoggedIn, agreed: &Agreed<'_>) -> Result<Res
         return Err(consent::spent());
     }
     let endpoint = resources::endpoint_at(app, &transaction.request.resource)
-        .filter(|endpoint| resources::may_use(endpoint, &who.person))
+        .filter(|endpoint| resources::may_use(app, endpoint, &who.person))
         .ok_or_else(no_access)?;
     Ok(consent::page(app, Reader::Person(who), &known, &transaction.request, &endpoint).into_response())
 }
@@ -136,8 +136,8 @@ async fn ask_again(app: &App, who: &LoggedIn, agreed: &Agreed<'_>) -> Result<Res
 pub async fn conclude(app: &App, who: &LoggedIn, agreed: &Agreed<'_>) -> Result<Response, PageError> {
     let request = &agreed.transaction.request;
     let known = unchanged(app, agreed).await?;
-    let endpoint =
-        resources::endpoint_at(app, &request.resource).filter(|endpoint| resources::may_use(endpoint, &who.person));
+    let endpoint = resources::endpoint_at(app, &request.resource)
+        .filter(|endpoint| resources::may_use(app, endpoint, &who.person));
     let Some(endpoint) = endpoint else {
         agreed.spend(app).await?;
         return Err(no_access());

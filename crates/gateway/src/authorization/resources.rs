@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use portcullis_base::ServerName;
 use portcullis_oauth::resource::Resources;
+use portcullis_policy::Guest;
 use portcullis_store::Person;
 
 use crate::{
@@ -25,7 +26,7 @@ pub fn with_resources<T>(app: &App, with: impl FnOnce(&Resources<'_>) -> T) -> T
 
 /// The same with the endpoints that `account` may use. To others, what it may not use does not exist (T-55).
 pub fn with_resources_of<T>(app: &App, account: Option<&Person>, with: impl FnOnce(&Resources<'_>) -> T) -> T {
-    select(app, with, |endpoint| account.is_none_or(|account| may_use(endpoint, account)))
+    select(app, with, |endpoint| account.is_none_or(|account| may_use(app, endpoint, account)))
 }
 
 /// The same with the endpoints of `servers` only.
@@ -35,7 +36,7 @@ pub fn with_resources_among<T>(
     account: &Person,
     with: impl FnOnce(&Resources<'_>) -> T,
 ) -> T {
-    select(app, with, |endpoint| servers.contains(endpoint.name()) && may_use(endpoint, account))
+    select(app, with, |endpoint| servers.contains(endpoint.name()) && may_use(app, endpoint, account))
 }
 
 fn select<T>(app: &App, with: impl FnOnce(&Resources<'_>) -> T, fits: impl Fn(&Endpoint) -> bool) -> T {
@@ -50,13 +51,13 @@ fn select<T>(app: &App, with: impl FnOnce(&Resources<'_>) -> T, fits: impl Fn(&E
 }
 
 /// Whether `person` may use `server` at all.
-pub fn admits(server: &Server, person: &Person) -> bool {
-    server.access.admits(&groups(person))
+pub fn admits(app: &App, server: &Server, person: &Person) -> bool {
+    server.access.admits(Guest { person: &person.id, groups: &groups(person), now: app.clock.now() })
 }
 
 /// Whether `person` may use what is at an endpoint at all.
-pub fn may_use(endpoint: &Endpoint, person: &Person) -> bool {
-    endpoint.access().admits(&groups(person))
+pub fn may_use(app: &App, endpoint: &Endpoint, person: &Person) -> bool {
+    endpoint.access().admits(Guest { person: &person.id, groups: &groups(person), now: app.clock.now() })
 }
 
 /// The groups of `person`, as access lists ask for them.

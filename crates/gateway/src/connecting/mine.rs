@@ -53,7 +53,7 @@ async fn rows(app: &App, who: &LoggedIn) -> Result<Vec<Row>, PageError> {
     let own: HashMap<ServerName, Connection> = own.into_iter().map(|row| (row.server.clone(), row)).collect();
     let snapshot = app.snapshot.load_full();
     let mut rows = Vec::new();
-    for server in snapshot.servers.values().filter(|server| admits(server, &who.person)) {
+    for server in snapshot.servers.values().filter(|server| admits(app, server, &who.person)) {
         if let Some(acts) = acts(app, server, own.get(&server.name)).await? {
             rows.push(Row {
                 server: server.name.as_str().to_owned(),

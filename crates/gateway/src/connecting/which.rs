@@ -23,7 +23,7 @@ pub fn server(app: &App, who: &LoggedIn, name: &str) -> Result<Arc<Server>, Page
     let found = app.snapshot.load().servers.get(&name).cloned();
     // An administrator looks after the connection for everybody, also where they do not use the server.
     let fits = |server: &Arc<Server>| {
-        admits(server, &who.person) || (server.credential.holders() == Some(Holders::Shared) && may_share(who))
+        admits(app, server, &who.person) || (server.credential.holders() == Some(Holders::Shared) && may_share(who))
     };
     found.filter(fits).ok_or_else(PageError::not_found)
 }

@@ -25,7 +25,7 @@ pub struct Auditor(pub LoggedIn);
 pub struct Admin(pub LoggedIn);
 
 /// An administrator whose program asks with the cookie of their browser; it is answered with JSON, whatever is wrong.
-pub struct ApiAdmin;
+pub struct ApiAdmin(pub LoggedIn);
 
 /// A form that an administrator, signed in not long ago, sent from a page of ours.
 pub struct AdminForm<T> {
@@ -59,8 +59,8 @@ impl FromRequestParts<Arc<App>> for ApiAdmin {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let found = <LoggedIn as OptionalFromRequestParts<Arc<App>>>::from_request_parts(parts, app).await;
         let found = found.map_err(|error| ApiError::unavailable(error.code()))?;
-        match found.map(|who| who.roles.standing()) {
-            Some(Standing::Administrator) => Ok(Self),
+        match found.map(|who| (who.roles.standing(), who)) {
+            Some((Standing::Administrator, who)) => Ok(Self(who)),
             // spec: T-95
             Some(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "this is for administrators")),
             None => Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in with a browser first")),

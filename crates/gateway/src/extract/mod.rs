@@ -14,6 +14,7 @@ mod client;
 mod cookie;
 mod form;
 mod origin;
+mod people;
 mod recent;
 mod session;
 mod source;
@@ -27,6 +28,7 @@ pub use cookie::{
 };
 pub use form::{SameOriginForm, SignedForm, form_token_matches, same_origin};
 pub use origin::under_public_url;
+pub use people::people_only;
 pub use recent::RECENT;
 pub use session::{LoggedIn, Session};
 pub use source::{Source, address_of, calls_not_too_often, pages_not_too_often};

@@ -9,10 +9,19 @@ use axum::{
 use http::{Method, StatusCode, request::Parts};
 use portcullis_audit::Actor;
 use portcullis_base::{Digest, Secret};
+use portcullis_policy::Origin;
 use portcullis_store::{BrowserSession, Person};
 
 use super::{Source, cookie};
-use crate::{app::App, error::PageError, pages::Account, roles::Roles};
+use crate::{
+    app::App,
+    error::PageError,
+    pages::{Account, BrokenGlass},
+    roles::{Roles, Standing},
+};
+
+/// The most emergencies that a page tells of.
+const MOST_GLASSES: usize = 10;
 
 /// A browser session of ours, as its cookie proves it.
 #[derive(Clone)]
@@ -38,6 +47,8 @@ pub struct LoggedIn {
     pub browser: BrowserSession,
     /// From where.
     pub source: Source,
+    /// Emergencies that they have to know of: their own, and everybody's if they look after this gateway.
+    pub glasses: Vec<BrokenGlass>,
 }
 
 impl Session {
@@ -52,7 +63,12 @@ impl Session {
 impl LoggedIn {
     /// For the head of a page.
     pub fn account(&self) -> Account<'_> {
-        Account { name: &self.person.name, form_token: &self.session.form_token, standing: self.roles.standing() }
+        Account {
+            name: &self.person.name,
+            form_token: &self.session.form_token,
+            standing: self.roles.standing(),
+            glasses: &self.glasses,
+        }
     }
 
     /// For the record.
@@ -74,11 +90,28 @@ impl LoggedIn {
         match found {
             Ok(found) => Ok(found.and_then(|(browser, person)| {
                 let roles = app.appointments.of_person(&person);
-                roles.admit().then_some(Self { person, roles, session, browser, source })
+                let glasses = broken_glasses(app, &person, roles);
+                roles.admit().then_some(Self { person, roles, session, browser, source, glasses })
             })),
             Err(error) => Err(PageError::unavailable(error)),
         }
     }
+}
+
+fn broken_glasses(app: &App, reader: &Person, roles: Roles) -> Vec<BrokenGlass> {
+    let (now, snapshot) = (app.clock.now(), app.snapshot.load());
+    let broken = snapshot.rights().filter(|(_, right)| right.origin == Origin::BreakGlass && now < right.ends_at);
+    let seen = broken.filter(|(_, right)| right.person == reader.id || roles.standing() > Standing::Member);
+    let shown = seen.map(|(server, right)| {
+        let named =
+            || snapshot.people.get(&right.person).map_or(right.person.as_str(), |person| &person.name).to_owned();
+        BrokenGlass {
+            person: (right.person != reader.id).then(named),
+            server: server.to_string(),
+            ends_at: right.ends_at,
+        }
+    });
+    shown.take(MOST_GLASSES).collect()
 }
 
 impl FromRequestParts<Arc<App>> for LoggedIn {

@@ -112,6 +112,46 @@ pub struct Ended {
     /// What they had at servers, and what became of it where it was issued.
     #[serde(default)]
     pub connections: Vec<EndedConnection>,
+    /// What they could do with the word of a human, or say as one.
+    #[serde(default)]
+    pub rights: EndedRights,
+}
+
+/// How much of each there was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedRights {
+    /// Calls that waited for approval, or were approved by them and not run.
+    pub approvals: u64,
+    /// Approvals ahead, theirs and those that they gave others.
+    pub standing: u64,
+    /// Wishes for access.
+    pub wishes: u64,
+    /// Rights that would have ended by themselves.
+    pub access: u64,
+    /// Words that they lent, or were lent.
+    pub delegations: u64,
+    /// Passkeys.
+    pub passkeys: u64,
+}
+
+impl EndedRights {
+    pub(super) fn of(rights: &portcullis_store::EndedRights) -> Self {
+        let portcullis_store::EndedRights { approvals, standing, wishes, access, delegations, passkeys } = *rights;
+        Self { approvals, standing, wishes, access, delegations, passkeys }
+    }
+
+    /// Each with its name.
+    pub fn counts(&self) -> [(&'static str, u64); 6] {
+        let Self { approvals, standing, wishes, access, delegations, passkeys } = *self;
+        [
+            ("approvals", approvals),
+            ("standing", standing),
+            ("wishes", wishes),
+            ("access", access),
+            ("delegations", delegations),
+            ("passkeys", passkeys),
+        ]
+    }
 }
 
 /// What somebody had at a server.
@@ -204,6 +244,7 @@ impl Report {
             consents: offboarded.consents,
             given_back: Vec::new(),
             connections: offboarded.connections.iter().map(waiting_connection).collect(),
+            rights: EndedRights::of(&offboarded.rights),
         };
         let waiting = offboarded.identities.iter().filter(|identity| identity.refresh_sealed.is_some());
         let waiting = waiting.map(|identity| Left {

@@ -11,6 +11,8 @@ use url::Host;
 use super::address::{Reach, Refused};
 use crate::config::{self, Tls};
 
+/// What HTTP/1.1 is called in TLS.
+const HTTP: &[u8] = b"http/1.1";
 /// How long one address may take to accept a connection before the next is tried.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -170,15 +172,25 @@ impl Dialer {
         Err(DialError::Connect(last))
     }
 
-    /// TLS on `stream`, with the name that was asked for.
+    /// TLS for HTTP on `stream`, with the name that was asked for.
     pub async fn secure(&self, host: &Host<&str>, stream: TcpStream) -> Result<TlsStream<TcpStream>, DialError> {
+        self.secure_for(host, stream, vec![HTTP.to_vec()]).await
+    }
+
+    /// TLS for any of `protocols`, by their registered names; none: it is not said which one.
+    pub async fn secure_for(
+        &self,
+        host: &Host<&str>,
+        stream: TcpStream,
+        protocols: Vec<Vec<u8>>,
+    ) -> Result<TlsStream<TcpStream>, DialError> {
         let name = match host {
             Host::Ipv4(ip) => ServerName::from(std::net::IpAddr::from(*ip)),
             Host::Ipv6(ip) => ServerName::from(std::net::IpAddr::from(*ip)),
             Host::Domain(name) => ServerName::try_from((*name).to_owned())
                 .map_err(|e| DialError::Secure(io::Error::new(io::ErrorKind::InvalidInput, e)))?,
         };
-        self.tls.connect(name, stream).await.map_err(DialError::Secure)
+        self.tls.with_alpn(protocols).connect(name, stream).await.map_err(DialError::Secure)
     }
 }
 
@@ -197,13 +209,12 @@ fn connector(roots: Arc<RootCertStore>, client: Option<&ClientCertificate>) -> R
         .with_safe_default_protocol_versions()
         .expect("the ring provider has the default protocol versions")
         .with_root_certificates(roots);
-    let mut config = match client {
+    let config = match client {
         None => builder.with_no_client_auth(),
         Some(client) => {
             let (chain, key) = (client.chain.clone(), client.key.clone_key());
             builder.with_client_auth_cert(chain, key).map_err(|e| e.to_string())?
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -21,6 +21,8 @@ pub struct Home<'a> {
     pub clients: Vec<ClientRow>,
     /// What others gave; administrators only.
     pub others: Vec<ClientRow>,
+    /// How many calls wait for the reader's word.
+    pub waiting: usize,
     /// The present moment, for "5 minutes ago".
     pub now: Timestamp,
     /// What was just done.
@@ -72,6 +74,15 @@ pub fn home(view: &Home<'_>) -> Page {
         html! {
             div.wide {
                 @if let Some(done) = view.done { div.notice.good role="status" { p { (done) } } }
+                @if view.waiting > 0 {
+                    div.notice.warn role="status" {
+                        p {
+                            a href="/approvals" {
+                                (view.waiting) @if view.waiting == 1 { " call waits" } @else { " calls wait" } " for your word"
+                            }
+                        }
+                    }
+                }
                 section aria-labelledby="servers" {
                     h1 id="servers" { "Your servers" }
                     @if view.servers.is_empty() {

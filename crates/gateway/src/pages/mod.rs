@@ -4,9 +4,11 @@
 //! Text that comes from a client, a server or a person is escaped by the template and passes
 //! [`printable`](portcullis_base::printable) first, so that it can neither run nor hide (spec: T-93, T-19, SEC-34).
 
+pub mod access;
 pub mod account;
 pub mod admin;
 mod agent;
+pub mod approvals;
 pub mod assets;
 pub mod connections;
 pub mod consent;
@@ -22,7 +24,7 @@ pub mod welcome;
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
-use portcullis_base::printable;
+use portcullis_base::{Timestamp, printable};
 
 use crate::roles::Standing;
 
@@ -42,6 +44,19 @@ pub struct Account<'a> {
     pub form_token: &'a str,
     /// Which doors the head of the page shows.
     pub standing: Standing,
+    /// Emergencies that the reader has to know of.
+    pub glasses: &'a [BrokenGlass],
+}
+
+/// Somebody who has taken every right to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenGlass {
+    /// Who; `None`: the reader.
+    pub person: Option<String>,
+    /// At which server.
+    pub server: String,
+    /// Until when.
+    pub ends_at: Timestamp,
 }
 
 /// Which part of the house a page is in, for the way through it in its head.
@@ -51,6 +66,8 @@ pub enum Room {
     Home,
     /// As whom the person acts at servers.
     Connections,
+    /// Calls that wait for a word.
+    Approvals,
     /// The person's own sign-ins and keys.
     SignIns,
     /// Administration.
@@ -159,8 +176,24 @@ fn layout(room: Room, title: &str, account: Option<Account<'_>>, main: Markup) -
                         }
                     }
                 }
+                @for glass in account.iter().flat_map(|account| account.glasses) { (broken(glass)) }
                 main id="main" { (main) }
             }
+        }
+    }
+}
+
+/// What nobody who looks at this gateway may miss.
+fn broken(glass: &BrokenGlass) -> Markup {
+    html! {
+        p.glass role="status" {
+            b { "The glass is broken. " }
+            @match &glass.person {
+                Some(person) => { (foreign(person)) " has every right at " }
+                None => { "You have every right at " }
+            }
+            b { (foreign(&glass.server)) } ", until " (moment::date(glass.ends_at)) ". "
+            a href="/grants" { @if glass.person.is_some() { "Look" } @else { "Give it back" } }
         }
     }
 }
@@ -170,6 +203,7 @@ fn rooms(room: Room, standing: Standing) -> Markup {
     let office = (Room::Admin, "/admin", "Admin");
     let rooms = [
         (Room::Home, "/", "Home"),
+        (Room::Approvals, "/approvals", "Approvals"),
         (Room::Connections, "/connections", "My connections"),
         (Room::SignIns, "/account", "My sign-ins"),
     ];
@@ -252,6 +286,7 @@ mod tests {
             name: "<script>alert(1)</script>\u{202e}",
             form_token: "\"><img src=x>",
             standing: Standing::Member,
+            glasses: &[],
         };
         let page = Page::new("</title><script>", Some(account), html! {});
         assert!(!page.html().contains("<script>") && !page.html().contains("<img"), "{}", page.html());

@@ -56,6 +56,25 @@ impl Upstream {
         self.adapter.is_some() || self.document.is_some()
     }
 
+    /// Whether a request that failed like this was surely not carried out: it was not sent, or refused for what it showed.
+    /// Whoever answers for a server may have sent it and failed at what came after, unless the server was never there.
+    pub fn did_nothing(&self, error: &UpstreamError) -> bool {
+        match error {
+            UpstreamError::Start(_) => true,
+            UpstreamError::Unreachable(_)
+            | UpstreamError::Resting(_)
+            | UpstreamError::Asked
+            | UpstreamError::Busy
+            | UpstreamError::Credentials { .. } => !self.is_answered_for(),
+            UpstreamError::Late
+            | UpstreamError::Broken(_)
+            | UpstreamError::Torn(_)
+            | UpstreamError::Failed(_)
+            | UpstreamError::Unusable(_)
+            | UpstreamError::Ended(_) => false,
+        }
+    }
+
     /// Puts a request of 2026-07-28 to the server, or to whoever answers for it.
     // spec: TR-126: one era toward one server within one call
     pub async fn ask(

@@ -187,7 +187,7 @@ impl Upstream {
                 let info = scan::member(result, "_meta").and_then(|meta| scan::member(meta, message::META_SERVER_INFO));
                 found.identify(info.or_else(|| scan::member(result, "serverInfo")));
                 found.tools = match scan::member(result, "capabilities").and_then(|c| scan::member(c, "tools")) {
-                    Some(_) => self.list_tools(way, credential).await.ok().map(|tools| tools.len()),
+                    Some(_) => self.list_tools(way, credential, None).await.ok().map(|tools| tools.len()),
                     None => None,
                 };
                 Ok(Found::Speaks(found))

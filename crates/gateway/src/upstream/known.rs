@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use portcullis_base::Holder;
-use portcullis_mcp::{Era, Message, Version, message::Outcome, tool};
+use portcullis_mcp::{Era, Message, Version, message::Outcome, scan, tool};
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
@@ -20,6 +20,7 @@ use super::{
     ask::Way,
     discover::{Pages, Transport},
 };
+use crate::tools::Part;
 
 /// How long an upstream that speaks one era only is taken to do so.
 const ONE_ERA: Duration = Duration::from_mins(5);
@@ -191,7 +192,7 @@ impl Upstream {
         self.known.versions.store(Some(Arc::new(Versions { served, transport, since: Instant::now(), until })));
     }
 
-    /// The header annotations of its tools, as `viewer` sees them.
+    /// The header annotations of its tools, as `viewer` sees them. What else the list says is in the book then.
     // spec: TR-127: "built from that upstream's own current schema"
     pub async fn tools(
         self: &Arc<Self>,
@@ -203,13 +204,13 @@ impl Upstream {
             Ok(stale) => {
                 // One asks again, and the others go on with what they had.
                 let Ok(_listing) = self.known.listing.try_lock() else { return Ok(stale) };
-                let tools = Arc::new(self.list_tools(Way::Asked, credential).await?);
+                let tools = Arc::new(self.list_tools(Way::Asked, credential, Some(viewer)).await?);
                 self.known.tools.insert(viewer.clone(), tools.clone());
                 return Ok(tools);
             }
             Err(listing) => listing,
         };
-        let tools = Arc::new(self.list_tools(Way::Asked, credential).await?);
+        let tools = Arc::new(self.list_tools(Way::Asked, credential, Some(viewer)).await?);
         drop(listing.insert(tools.clone()));
         Ok(tools)
     }
@@ -219,20 +220,30 @@ impl Upstream {
         self.known.tools.remove(viewer);
     }
 
+    /// Reads its list to the end, for `viewer`, or only to know what there is.
     pub(super) async fn list_tools(
         self: &Arc<Self>,
         way: Way,
         credential: &Credential,
+        viewer: Option<&Viewer>,
     ) -> Result<Tools, UpstreamError> {
         let (mut annotations, mut listed) = (HashMap::new(), 0);
         let mut pages = Pages::default();
+        let mut part = Part::First;
         loop {
             let said = self.ask_statelessly(way, "tools/list", &pages.members(), credential).await?;
             let Some(Message::Response(response)) = said.message() else {
                 return Err(UpstreamError::Unusable("no answer to tools/list"));
             };
             let listing = match response.outcome {
-                Outcome::Result(result) => tool::listing(result),
+                Outcome::Result(result) => {
+                    if let (Some(viewer), Some(tools)) = (viewer, scan::member(result, "tools")) {
+                        let holder = viewer.as_ref().map(|(holder, _)| holder);
+                        self.book.learn(holder, part, tools, &self.origin());
+                        part = Part::Next;
+                    }
+                    tool::listing(result)
+                }
                 Outcome::Error { .. } => None,
             };
             // A server without tools says so by an error; then there are none.

@@ -66,6 +66,7 @@ use self::{
 use crate::{
     config::{Allow, Process},
     outbound::{DialError, Dialer, Reach, USER_AGENT},
+    tools::{Book, Origin},
 };
 
 /// Idle connections kept to one upstream.
@@ -242,6 +243,7 @@ pub struct Upstream {
     breaker: Arc<Breaker>,
     places: Arc<Places>,
     known: Known,
+    book: Book,
     adapter: Option<Arc<dyn Adapter>>,
     document: Option<openapi::Document>,
     legacy: Arc<Legacy>,
@@ -300,6 +302,7 @@ impl Upstream {
         Self {
             breaker: Breaker::new(name.clone()),
             places: Places::new(limits.concurrent),
+            book: Book::new(name.clone()),
             name,
             path: connector.path(),
             connector,
@@ -322,6 +325,25 @@ impl Upstream {
     /// What could not be carried between the eras.
     pub fn counts(&self) -> &Arc<Counts> {
         self.adapter.as_ref().and_then(|adapter| adapter.counts()).unwrap_or_else(|| self.legacy.counts())
+    }
+
+    /// What is known of its tools.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Whether it is an API and no MCP server.
+    pub fn is_api(&self) -> bool {
+        self.document.is_some()
+    }
+
+    /// Who wrote its definitions.
+    pub fn origin(&self) -> Origin {
+        match (&self.connector, &self.document) {
+            (_, Some(document)) => document.known().map_or(Origin::Stranger, Origin::Api),
+            (Connector::InProcess(_), None) => Origin::Ours,
+            (Connector::Network { .. } | Connector::Process { .. }, None) => Origin::Stranger,
+        }
     }
 
     /// Calls that wait for input of their people.

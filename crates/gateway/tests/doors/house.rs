@@ -1,7 +1,7 @@
 //! A gateway's doors on a SQLite file, with a clock that stands still and reproducible randomness; and those who knock.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, OnceLock, atomic::AtomicI64},
 };
@@ -13,8 +13,11 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use portcullis_base::{Clock, ManualClock, PersonId, Rng, Secret, SeededRng, Timestamp};
 use portcullis_gateway::{
+    access,
     access_keys::AccessKeys,
+    account,
     app::App,
+    approvals::{self, Approvals},
     assertion_keys::AssertionKeys,
     authority::{self, Authority},
     authorization,
@@ -24,16 +27,22 @@ use portcullis_gateway::{
     external::Externals,
     feed::{self, Feed},
     fresh::Fresh,
-    home,
+    home, hooks,
     identity::Providers,
+    inbox,
+    inspection::Inspection,
     journal::{self, Journal},
     keys::Keys,
     limit::Limits,
     login,
+    notify::{self, Notify},
     origin::Origins,
     outbound::{AddressPolicy, Dialer, Outbound},
+    passkeys::{self, Passkeys},
     password::{self, Passwords},
+    quotas::Quotas,
     roles::Appointments,
+    session_labels::SessionLabels,
     snapshot::Snapshot,
     system,
     trusted_issuer::{Reaching, Workloads},
@@ -96,7 +105,7 @@ impl House {
         let file = format!("data: {}\n{SERVERS}\n{yaml}", dir.path().display());
         let sources = Sources {
             file: Some(("test.yaml".into(), file)),
-            environment: BTreeMap::from([("REPORT_SECRET".into(), "s3cret-of-the-report".into())]),
+            environment: SECRETS.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
             flags: Vec::new(),
         };
         let config = Config::load(&sources).unwrap_or_else(|problems| panic!("{problems:?}")).config;
@@ -149,6 +158,40 @@ impl House {
             clock: dyn_clock.clone(),
             rng: rng.clone(),
         }));
+        let notify = Arc::new(Notify::new(
+            &config.notify,
+            notify::Parts {
+                store: store.clone(),
+                journal: journal.clone(),
+                keys: keys.clone(),
+                outbound: outbound.clone(),
+                appointments: appointments.clone(),
+                clock: dyn_clock.clone(),
+                rng: rng.clone(),
+            },
+        ));
+        let approvals = Arc::new(Approvals::new(approvals::Parts {
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            herald: notify.clone(),
+            terms: config.approvals.terms,
+            public_url: config.public_url.as_str().into(),
+            node: "test".into(),
+            clock: dyn_clock.clone(),
+            rng: rng.clone(),
+        }));
+        let public_url = url::Url::parse(config.public_url.as_str()).unwrap();
+        let passkeys = Passkeys::new(
+            &public_url,
+            passkeys::Parts {
+                store: store.clone(),
+                journal: journal.clone(),
+                keys: keys.clone(),
+                clock: dyn_clock.clone(),
+                rng: rng.clone(),
+            },
+        );
         let feed = Feed::load(feed::Sources {
             store: store.clone(),
             servers: config.servers.clone(),
@@ -163,6 +206,7 @@ impl House {
             ended: ended.clone(),
             fresh: fresh.clone(),
             access_keys: access_keys.clone(),
+            approvals: approvals.clone(),
             connections: connections.clone(),
             upstreams: upstreams.clone(),
             keys: keys.clone(),
@@ -176,6 +220,11 @@ impl House {
             Reaching { outbound: outbound.clone(), keys: providers.keys().clone(), clock: dyn_clock.clone() };
         let app = Arc::new(App {
             authority,
+            approvals,
+            notify,
+            labels: Arc::new(SessionLabels::new(store.clone(), dyn_clock.clone())),
+            quotas: Arc::new(Quotas::new(store.clone(), "test".into(), dyn_clock.clone(), &*rng)),
+            passkeys,
             connections,
             externals: Arc::new(Externals::new(&config, &appointments, &reaching, &store)),
             workloads: Workloads::new(&config, reaching),
@@ -186,6 +235,8 @@ impl House {
             passwords: Passwords::new(2, &*rng),
             assertion_keys: AssertionKeys::default(),
             index_lag: Arc::new(AtomicI64::new(0)),
+            inspection: Inspection::default(),
+            decision_point: Arc::default(),
             clock: dyn_clock,
             store,
             signing,
@@ -206,6 +257,10 @@ impl House {
             .merge(authorization::routes(&app))
             .merge(login::routes(&app))
             .merge(home::routes(&app))
+            .merge(account::routes(&app))
+            .merge(inbox::routes(&app))
+            .merge(hooks::routes(&app))
+            .merge(access::routes(&app))
             .fallback(home::nowhere)
             .with_state(Arc::clone(&app));
         Self { app, clock, router, dir }
@@ -517,6 +572,14 @@ pub fn claims(token: &str) -> Value {
 fn program_form(path: &str) -> http::request::Builder {
     Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
 }
+
+const SECRETS: [(&str, &str); 5] = [
+    ("REPORT_SECRET", "s3cret-of-the-report"),
+    ("HOOK_KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ("DECISION_KEY", "whsec_dGhlIHNlY3JldCBvZiB0aGUgZGVjaXNpb25z"),
+    ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
+    ("SLACK_BOT_TOKEN", "xoxb-secret-of-the-bot"),
+];
 
 /// The servers behind every house; an upstream is never asked here.
 const SERVERS: &str = "

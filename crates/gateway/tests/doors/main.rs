@@ -2,6 +2,8 @@
 //! stands still and reproducible randomness.
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod access;
+mod approvals;
 mod assertion;
 mod authorize;
 mod consent;
@@ -9,8 +11,11 @@ mod documents;
 mod examined;
 mod flow;
 mod home;
+mod hooks;
 mod house;
+mod listener;
 mod metadata;
+mod passkeys;
 mod providers;
 mod publisher;
 mod record;

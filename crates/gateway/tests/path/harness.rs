@@ -24,19 +24,24 @@ use portcullis_base::{
     ClientId, Clock, GrantId, Holder, ManualClock, PersonId, Rng, Secret, SeededRng, ServerName, Timestamp,
 };
 use portcullis_gateway::{
+    approvals::{self, Approvals},
     authority::{Held, MintError, Minted, RefreshError, Revocation, Whom},
     config::{Allow, Config, Credential, Sources, ToolList},
     connections::{self, Authorities, Connections},
+    decision_point::DecisionPoint,
     ended::Ended,
     journal::{self, Journal},
     keys::Keys,
     origin::{Exposure, Origins},
     outbound::{Dialer, Reach},
     proxy::{Answer, Parts, Proxy, Settings},
+    quotas::Quotas,
     roles::Roles,
+    session_labels::SessionLabels,
     snapshot::{Person, Server, Snapshot},
     system::SystemClock,
     toolbox::Toolbox,
+    tools::Verdicts,
     transport::Watched,
     upstream::{Counts, Egress, InProcess, Limits, Location, Upstream, UpstreamUrl, Upstreams},
 };
@@ -46,7 +51,7 @@ use portcullis_oauth::{
     scope::Scopes,
     upstream::challenge::Wanted,
 };
-use portcullis_policy::{Access, AccessEntry, Bundle, Source};
+use portcullis_policy::{Access, AccessEntry, Bundle, Source, approval::Terms};
 use portcullis_sample::Sample;
 use portcullis_store::{DatabaseSettings, NewPerson, PersonKind, Store};
 use serde_json::Value;
@@ -64,6 +69,7 @@ pub struct Gateway {
     pub public_url: String,
     pub connections: Arc<Connections>,
     pub issuer: Arc<Issuer>,
+    pub approvals: Arc<Approvals>,
     pub store: Store,
     signing: Arc<ArcSwap<KeySet>>,
     clock: Arc<dyn Clock>,
@@ -87,7 +93,11 @@ pub struct Setup {
     pub tools: ToolList,
     /// What the servers may ask of clients.
     pub allow: Allow,
+    /// What an administrator says the servers' tools are.
+    pub risk: Verdicts,
     pub request_headers: Vec<HeaderName>,
+    /// Who is asked in addition to the rules.
+    pub decision_point: Arc<DecisionPoint>,
     /// What it is called, if not by its address.
     pub public_url: Option<String>,
     /// Where data is, to start again on it.
@@ -105,12 +115,14 @@ impl Default for Setup {
             toolboxes: "",
             sample: false,
             limits: Limits { head: 5 * second, idle: 5 * second, total: 20 * second, ..Limits::default() },
-            access: Access::default(),
+            access: Access::open(),
             rules: "",
             credential: Credential::None,
             tools: ToolList::Personal,
             allow: Allow::REMOTE,
+            risk: Verdicts::new(),
             request_headers: Vec::new(),
+            decision_point: Arc::default(),
             public_url: None,
             data: None,
             clock: None,
@@ -126,7 +138,7 @@ pub fn grant(person: &str) -> GrantId {
 
 /// A group that nobody in these tests is in.
 pub fn nobodys_access() -> Access {
-    Access { entries: vec![AccessEntry { group: "elsewhere".into(), allow: Vec::new(), ask: Vec::new() }] }
+    Access::of(vec![AccessEntry::open("elsewhere")])
 }
 
 impl Gateway {
@@ -178,6 +190,7 @@ impl Gateway {
                 request_headers: setup.request_headers.clone().into(),
                 tools: setup.tools,
                 allow: setup.allow,
+                risk: Arc::new(setup.risk.clone()),
             };
             (name, Arc::new(server))
         });
@@ -196,6 +209,7 @@ impl Gateway {
                 request_headers: Arc::default(),
                 tools: ToolList::Public,
                 allow: Allow::LOCAL,
+                risk: Arc::default(),
             };
             servers.insert(name, Arc::new(server));
         }
@@ -232,6 +246,17 @@ impl Gateway {
             clock: clock.clone(),
             rng: rng.clone(),
         }));
+        let approvals = Arc::new(Approvals::new(approvals::Parts {
+            store: store.clone(),
+            journal: journal.clone(),
+            keys: keys.clone(),
+            herald: Arc::new(approvals::Nobody),
+            terms: Terms::default(),
+            public_url: public_url.as_str().into(),
+            node: "test".into(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        }));
         let ended = Arc::new(Ended::default());
         let signing = Arc::new(ArcSwap::from_pointee(keyset()));
         let url = Url::parse(&public_url).unwrap();
@@ -246,6 +271,7 @@ impl Gateway {
             ended: ended.clone(),
             fresh: Arc::default(),
             access_keys: Arc::default(),
+            approvals: approvals.clone(),
             externals: Arc::default(),
             session_closed: Arc::new(|_, _| {}),
             keys,
@@ -254,6 +280,9 @@ impl Gateway {
             connections: connections.clone(),
             store: store.clone(),
             upstreams: upstreams.clone(),
+            decision_point: setup.decision_point,
+            labels: Arc::new(SessionLabels::new(store.clone(), clock.clone())),
+            quotas: Arc::new(Quotas::new(store.clone(), "test".into(), clock.clone(), &*rng)),
             settings,
         }));
         tokio::spawn(listen(listener, proxy, origins));
@@ -265,6 +294,7 @@ impl Gateway {
             public_url,
             connections,
             issuer,
+            approvals,
             store,
             signing,
             clock,
@@ -272,6 +302,11 @@ impl Gateway {
             data,
             upstreams,
         }
+    }
+
+    /// The time there.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// A token of `person` for `fake`, for everything.

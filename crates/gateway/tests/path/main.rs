@@ -2,14 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod approvals;
+mod approvals_roads;
 mod bridged;
+mod classes;
 mod connecting;
+mod decisions;
 mod discovery;
 mod egress;
 mod gate;
 mod harness;
 mod hostile;
 mod legacy;
+mod limits;
 mod lines;
 mod modern;
 mod older;
@@ -23,6 +28,7 @@ mod parked;
 mod questions;
 mod records;
 mod refusals;
+mod rights;
 mod sample;
 mod smuggling;
 mod states;
@@ -32,3 +38,4 @@ mod toolbox_streams;
 mod toolbox_tasks;
 mod unconnected;
 mod upstream;
+mod veils;

@@ -48,7 +48,8 @@ async fn shop() -> (Gateway, Upstream, NamedTempFile) {
     let mut file = NamedTempFile::new().unwrap();
     write!(file, "{document}").unwrap();
     let url = format!("http://{}/v1", behind.at);
-    let entry = json!({ "name": "shop", "openapi": { "file": file.path(), "url": url }, "credential": "none" });
+    let entry = json!({ "name": "shop", "openapi": { "file": file.path(), "url": url }, "credential": "none",
+        "access": [{ "group": "*", "allow": ["*"] }] });
     let entry = Entry::from_json(&entry.to_string()).unwrap().server(&Environment::default()).unwrap();
     let gateway = Gateway::start(Setup::default()).await;
     gateway.change(|snapshot| {

@@ -1,5 +1,8 @@
 //! What stands in the journal of what was done.
 
+use std::time::Duration;
+
+use portcullis_gateway::proxy::Settings;
 use serde_json::{Value, json};
 
 use crate::{
@@ -73,7 +76,8 @@ async fn what_a_rule_forbids_is_recorded_and_not_forwarded() {
     let upstream = Upstream::start(Speaks::Both).await;
     let rules = "- { rule: no-echo, who: '*', what: fake/echo, then: deny }\n- { rule: ask-first, who: '*', what: fake/regional, then: ask }\n";
     let servers = vec![("fake", upstream.at)];
-    let gateway = Gateway::start(Setup { servers, rules, ..Setup::default() }).await;
+    let settings = |settings: &mut Settings| settings.hold = Duration::ZERO;
+    let gateway = Gateway::start(Setup { servers, rules, settings, ..Setup::default() }).await;
     let client = gateway.client("alice");
     let got = client.modern("tools/call", json!({ "name": "echo", "arguments": {} })).await;
     assert_eq!((got.status.as_u16(), got.code(), got.json()["id"].as_i64()), (200, -32602, Some(1)));
@@ -82,8 +86,8 @@ async fn what_a_rule_forbids_is_recorded_and_not_forwarded() {
     assert_eq!(client.within(&session, &call(7, "echo")).await.code(), -32602);
     assert!(upstream.calls("tools/call").is_empty());
     let asked = client.modern("tools/call", json!({ "name": "regional", "arguments": {} })).await;
-    assert_eq!(asked.code(), -32602);
-    assert!(asked.json()["error"]["message"].as_str().unwrap().contains("ask-first"), "{asked:?}");
+    assert_eq!(asked.json()["result"]["isError"], true, "{asked:?}");
+    assert!(asked.json()["result"]["content"][0]["text"].as_str().unwrap().contains("ask-first"), "{asked:?}");
     assert!(upstream.calls("tools/call").is_empty());
     let records = gateway.records().await;
     let denied: Vec<_> = records.iter().filter(|record| record["outcome"] == "denied").collect();

@@ -114,14 +114,17 @@ async fn a_forbidden_server_looks_like_one_that_does_not_exist() {
     let gateway = Gateway::start(Setup { servers, access: nobodys_access(), ..Setup::default() }).await;
     let minute = Duration::from_mins(1);
     let mut bodies = Vec::new();
-    for name in ["fake", "missing"] {
+    for name in ["fake", "lost"] {
         let token = gateway.token_for("alice", name, "mcp:read mcp:call", minute);
         let client = gateway.client("alice").with_token(&token).to(&format!("/mcp/{name}"));
         let got = client.post(&[], &initialize("2025-11-25")).await;
         assert_eq!(got.status, 404);
         let mut headers: Vec<_> = got.headers.iter().filter(|(name, _)| *name != "date").collect();
         headers.sort_by_key(|(name, _)| name.as_str());
-        bodies.push(format!("{headers:?} {:?}", got.body));
+        // Both are told where to ask, by the name that they came with.
+        let text = String::from_utf8(got.body.to_vec()).unwrap();
+        assert!(text.contains(&format!("{}/access/{name}", gateway.public_url)), "{text}");
+        bodies.push(format!("{headers:?} {text}").replace(name, "NAME"));
         for method in [Method::GET, Method::DELETE] {
             assert_eq!(client.exchange(method, &[("mcp-session-id", "x")], "").await.status, 404);
         }

@@ -84,6 +84,9 @@ async fn tools_of_two_servers_stand_beside_each_other_and_each_is_its_servers_ow
     assert_eq!(names(&got, "tools", "name"), ["github__search", "github__zoom", "crm__search"]);
     let mut expected = search;
     expected["name"] = "github__search".into();
+    // spec: T-75: hints are ours, and nothing else is
+    expected["annotations"] =
+        json!({ "readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false });
     assert_eq!(got.json()["result"]["tools"][0], expected);
 
     let (mut headers, body) =
@@ -237,6 +240,7 @@ async fn access_to_a_toolbox_gives_none_to_its_servers_nor_the_other_way() {
             request_headers: server.request_headers.clone(),
             tools: server.tools,
             allow: server.allow,
+            risk: server.risk.clone(),
         };
         snapshot.servers.insert(server.name.clone(), closed.into());
     });

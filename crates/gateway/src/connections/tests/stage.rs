@@ -365,11 +365,12 @@ pub(crate) fn server_at(url: &str, name: &str, credential: Credential) -> Server
         name: ServerName::parse(name).unwrap(),
         location: Location::Url { url, reach: Reach::Global, egress: Arc::default() },
         limits: crate::upstream::Limits::default(),
-        access: portcullis_policy::Access::default(),
+        access: portcullis_policy::Access::open(),
         description: None,
         credential: Arc::new(credential),
         request_headers: Arc::default(),
         allow: Allow::REMOTE,
+        risk: Arc::default(),
         tools: ToolList::Personal,
     }
 }

@@ -148,7 +148,7 @@ mod tests {
     const HOSTILE: &str = "<img src=x>\u{202e}gnp.exe";
 
     fn reader() -> Account<'static> {
-        Account { name: "ada", form_token: "t", standing: Standing::Member }
+        Account { name: "ada", form_token: "t", standing: Standing::Member, glasses: &[] }
     }
 
     fn held(state: State, ends: Ends) -> Held {

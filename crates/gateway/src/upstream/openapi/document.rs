@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwapOption;
 use portcullis_base::{ServerName, printable};
 use portcullis_openapi::Api;
 use tokio::sync::Mutex;
@@ -19,6 +20,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 pub(in super::super) struct Document {
     settings: Arc<OpenApi>,
     held: Mutex<Held>,
+    /// What was read last.
+    known: ArcSwapOption<Api>,
 }
 
 #[derive(Default)]
@@ -33,12 +36,17 @@ struct Held {
 
 impl Document {
     pub(in super::super) fn new(settings: Arc<OpenApi>) -> Self {
-        Self { settings, held: Mutex::default() }
+        Self { settings, held: Mutex::default(), known: ArcSwapOption::empty() }
     }
 
     /// The parameter of the query that the key goes into.
     pub(super) fn key_in_query(&self) -> Option<&str> {
         self.settings.key_in_query.as_deref()
+    }
+
+    /// The API as the document described it when it was last read.
+    pub(in super::super) fn known(&self) -> Option<Arc<Api>> {
+        self.known.load_full()
     }
 
     /// The API as the document describes it. One that became unusable while we run changes nothing.
@@ -70,7 +78,9 @@ impl Document {
                 for problem in &api.left_out {
                     tracing::warn!(server.name = %server, %problem, "operation left out");
                 }
-                held.api = Some(Arc::new(api));
+                let api = Arc::new(api);
+                self.known.store(Some(api.clone()));
+                held.api = Some(api);
             }
             Ok(Err(problems)) => {
                 let why = problems.first().map(ToString::to_string).unwrap_or_default();

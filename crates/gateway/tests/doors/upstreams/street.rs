@@ -226,12 +226,13 @@ pub fn server_at(url: &str, credential: Credential) -> Server {
         name: ServerName::parse("tickets").unwrap(),
         location: Location::Url { url, reach, egress: Arc::new(Egress::default()) },
         limits: Limits::default(),
-        access: Access::default(),
+        access: Access::open(),
         description: None,
         credential: Arc::new(credential),
         request_headers: Arc::default(),
         tools: ToolList::Personal,
         allow: Allow::REMOTE,
+        risk: Arc::default(),
     }
 }
 
