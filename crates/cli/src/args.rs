@@ -7,13 +7,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::{
     bridge::Bridge,
     identity::{Identity, Offboard, OnOff, User},
-    machines::{Key, Keys, Proof, ServiceAccount},
+    machines::{Approvals, Key, Keys, Proof, ServiceAccount},
+    policy::{Explain, FailOn, PolicyCommand, Replay, SchemaOf, Show},
     upstreams::{ConnectionsCommand, ServerCommand, ToolboxCommand, Whose},
 };
 
 mod bridge;
 mod identity;
 mod machines;
+mod policy;
 mod upstreams;
 
 /// One URL for your MCP clients, with sign-in, rules and an audit trail in front of every server.
@@ -124,6 +126,9 @@ Examples:
     /// server over Streamable HTTP. If the server wants to know who calls, the sign-in page opens in the browser, once; the
     /// sign-in is kept in the keyring, or in a file that only you can read, and shared by all bridges to the same URL.
     Bridge(Bridge),
+    /// Try rules on cases, see why a call is decided as it is, and begin rules
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Add, list and change the people of this gateway
     #[command(subcommand)]
     User(User),
@@ -141,6 +146,9 @@ Examples:
   portcullis offboard ana@example.com --yes --report ana.json
   portcullis offboard --verify ana.json              is the report genuine?")]
     Offboard(Offboard),
+    /// List and show calls that wait for people, who decide in a browser
+    #[command(subcommand)]
+    Approvals(Approvals),
     /// Add, list and change programs that call for themselves
     #[command(subcommand)]
     ServiceAccount(ServiceAccount),
@@ -232,6 +240,10 @@ pub struct Protect {
     /// Only members of this group may use it; may be repeated [default: everyone]
     #[arg(long, value_name = "GROUP")]
     pub group: Vec<String>,
+    /// What they may do without a human being asked: write, egress, … or '*' for everything; may be repeated [default:
+    /// reading only]
+    #[arg(long, value_name = "CLASS")]
+    pub allow: Vec<String>,
     /// A few words about it, for the people who use it
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
@@ -408,7 +420,7 @@ mod tests {
     /// The guides teach by example, so each of their commands must be one that is understood.
     #[test]
     fn commands_of_the_guides_are_understood() {
-        for (name, least) in [("identity", 10), ("keys", 4), ("bridge", 5)] {
+        for (name, least) in [("identity", 10), ("keys", 4), ("bridge", 5), ("policy", 4)] {
             let path = format!("{}/../../docs/guides/{name}.md", env!("CARGO_MANIFEST_DIR"));
             let guide = std::fs::read_to_string(path).expect("guide");
             let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());

@@ -88,7 +88,7 @@ fn row(entry: &AuditEntry) -> Vec<String> {
 }
 
 /// A moment, or how long ago.
-fn moment(text: &str, now: Timestamp) -> Result<Timestamp> {
+pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp> {
     let ago = config::duration(text).map(|ago: Duration| now.minus(ago));
     ago.or_else(|| Timestamp::parse(text)).ok_or_else(|| {
         Failure::usage(format!("\"{}\" is neither a moment nor a duration", printable(text, 60)))

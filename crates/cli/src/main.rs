@@ -4,6 +4,7 @@
 //! everything else to standard error; `--json` answers are one JSON value a line.
 
 mod abroad;
+mod approvals;
 mod args;
 mod audit;
 mod bridge;
@@ -18,6 +19,7 @@ mod keys;
 mod migrate;
 mod offboard;
 mod output;
+mod policy;
 mod protect;
 mod sample;
 mod server;
@@ -102,10 +104,14 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Toolbox(command) => toolbox::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Connections(command) => connections::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Connect(args) => connect::run(&args, &cli.common, &Settings::load(&cli.common, &none)?).await,
+        Command::Policy(command) => policy::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::User(command) => user::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Identity(command) => identity::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Offboard(args) => offboard::run(&args, &Settings::load(&cli.common, &none)?).await,
-        Command::ServiceAccount(command) => service_account::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Approvals(command) => approvals::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::ServiceAccount(command) => {
+            Box::pin(service_account::run(&command, &Settings::load(&cli.common, &none)?)).await
+        }
         Command::Key(command) => key::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Keys(command) => keys::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Audit(command) => audit::run(&command, &Settings::load(&cli.common, &none)?).await,

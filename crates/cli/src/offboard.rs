@@ -178,6 +178,12 @@ fn show(report: &Report) {
                 .collect::<Vec<_>>()
                 .join(", "),
         ),
+        ("calls that waited for a word", ended.rights.approvals.to_string(), String::new()),
+        ("approvals ahead", ended.rights.standing.to_string(), String::new()),
+        ("wishes for access", ended.rights.wishes.to_string(), String::new()),
+        ("rights for a time", ended.rights.access.to_string(), String::new()),
+        ("words lent", ended.rights.delegations.to_string(), String::new()),
+        ("passkeys", ended.rights.passkeys.to_string(), String::new()),
         ("tokens given back to providers", ended.given_back.len().to_string(), ended.given_back.join(", ")),
     ];
     let rows = rows.into_iter().map(|(what, count, which)| vec![what.to_owned(), count, which]);

@@ -1,6 +1,9 @@
 //! What goes to the terminal: coloured there, plain in a pipe, foreign text made harmless.
 
-use std::{fmt, io::Write};
+use std::{
+    fmt,
+    io::{IsTerminal, Write},
+};
 
 use anstyle::{AnsiColor, Style};
 use portcullis_base::printable;
@@ -29,6 +32,14 @@ pub fn raw(text: &str) {
 /// Writes one line for people to standard error.
 pub fn note(text: impl fmt::Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Says on a terminal how far long work is; the next line that is written takes its place. A pipe is told nothing.
+pub fn progress(text: impl fmt::Display) {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        let _ = write!(err, "\r\x1b[K{text}").and_then(|()| err.flush());
+    }
 }
 
 /// Writes a failure to standard error.

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use portcullis_audit::{Event, Kind, Outcome, Target, Value as Detail};
-use portcullis_base::{Clock, ServerName, printable};
+use portcullis_base::{Class, Classes, Clock, ServerName, printable};
 use portcullis_gateway::{
     authority::Found,
-    config::{self, Entry, Holders, Place, Problems, Server},
+    config::{self, Entry, Granted, Holders, NamedClasses, Place, Problems, Server},
     connections::GivenBack,
     feed::SAMPLE,
     outbound::Dialer,
@@ -15,6 +15,7 @@ use portcullis_gateway::{
     upstream::{Credential, DiscoverError, Discovery, Limits, Upstream, stdio::Host},
 };
 use portcullis_oauth::grant::RevokedWhy;
+use portcullis_policy::{AccessEntry, Misread};
 use portcullis_store::ServerRow;
 use serde_json::{Value, json};
 
@@ -57,7 +58,7 @@ pub async fn protect(args: &Protect, common: &Common, settings: &Settings) -> Re
         name: same.map_or_else(placeholder, |same| same.name.clone()),
         // Without a word about its credential, it stays as it is.
         place: same.filter(|_| !asks::is_said(args)).map_or(place, |same| same.place.clone()),
-        access: if args.group.is_empty() { vec!["*".to_owned()] } else { args.group.clone() },
+        access: access(args)?,
         timeout: Server::TIMEOUT,
         private: args.private,
         description: args.description.clone(),
@@ -343,6 +344,29 @@ fn placeholder() -> ServerName {
     ServerName::parse("server").expect("these letters make a server name")
 }
 
+/// Who may use it: what they may not do without being asked asks.
+fn access(args: &Protect) -> Result<Vec<Granted>> {
+    let groups = if args.group.is_empty() { vec!["*".to_owned()] } else { args.group.clone() };
+    if args.allow.is_empty() {
+        return Ok(groups.into_iter().map(Granted::Safely).collect());
+    }
+    let mut allow = Classes::from(Class::Read);
+    for word in &args.allow {
+        let classes = AccessEntry::classes(word).map_err(|Misread { message, nearest }| {
+            let failure = Failure::usage(format!("--allow: {message}"));
+            match nearest {
+                Some(nearest) => failure.help(format!("did you mean \"{nearest}\"?")),
+                None => failure,
+            }
+        });
+        allow = allow.or(classes?);
+    }
+    let rest: Classes = Class::ALL.iter().copied().filter(|class| !allow.contains(*class)).collect();
+    let ask = (!rest.is_empty()).then_some(NamedClasses(rest));
+    let granted = |group| Granted::Named { group, allow: Some(NamedClasses(allow)), ask };
+    Ok(groups.into_iter().map(granted).collect())
+}
+
 async fn register(entry: &Entry, house: &House) -> Result<()> {
     let record = house.record().await?;
     let now = house.clock.now();
@@ -352,7 +376,7 @@ async fn register(entry: &Entry, house: &House) -> Result<()> {
         record.close().await;
         return Err(house.failed(error));
     }
-    let groups = entry.access.clone();
+    let groups = entry.access.iter().map(|granted| granted.group().to_owned()).collect();
     let event = Event::new(Kind::ServerProtected, now)
         .on(Target { server: Some(entry.name.clone()), ..Target::default() })
         .outcome(Outcome::Success)

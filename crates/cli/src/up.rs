@@ -13,6 +13,7 @@ use crate::{
     identity::all_groups,
     invocation,
     output::{BOLD, DIM, GOOD, LINK, WARN, line, note, styled},
+    policy,
     settings::Settings,
     stop::Stop,
 };
@@ -33,6 +34,7 @@ pub async fn run(args: &Up, common: &Common, settings: &Settings) -> Result<()> 
     leave_note(&running, settings);
     greet(&running, common);
     warn(settings).await;
+    running.app.inspection.findings().iter().filter_map(policy::told).for_each(note);
     stop.asked().await;
     note("stopping: requests in flight may end, once more Ctrl-C does not wait");
     tokio::select! {

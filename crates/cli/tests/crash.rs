@@ -1,6 +1,14 @@
 //! The real program, killed while it works: what it had answered stands in the trail, what it had begun is marked, and
 //! what was signed in before still is.
 
+#[path = "crash/approvals.rs"]
+mod approvals;
+#[expect(dead_code, reason = "the threats use the rest")]
+#[path = "../../../tests/house/tests/threats/asked.rs"]
+mod asked;
+#[expect(dead_code, reason = "the threats use the rest")]
+#[path = "../../../tests/house/tests/threats/behind.rs"]
+mod behind;
 #[path = "crash/refresh.rs"]
 mod refresh;
 
@@ -29,6 +37,9 @@ use tempfile::TempDir;
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 const ADMIN: (&str, &str) = ("admin", "correct horse battery");
 
+/// What may be called is not what these stories are about.
+const OPEN: &str = "rules: [{ rule: open, who: ['*'], what: ['*'], then: allow }]\n";
+
 /// A data directory and the settings of a gateway that may start and die in it more than once.
 struct House {
     folder: TempDir,
@@ -55,6 +66,11 @@ impl House {
 
     /// The same with more settings (YAML).
     fn with(database: &str, more: &str) -> Result<Self> {
+        Self::by_default(database, &format!("{more}{OPEN}"))
+    }
+
+    /// The same where nothing is allowed that is not by default.
+    fn by_default(database: &str, more: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let authority = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let data = folder.path().join("data");

@@ -5,6 +5,24 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
+pub enum Approvals {
+    /// List the calls that wait
+    List {
+        /// Answer in JSON, one call a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one of them with its arguments
+    Show {
+        /// Its identifier
+        id: String,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum ServiceAccount {
     /// Make a service account
     ///

@@ -157,3 +157,15 @@ fn access_keys_are_off_until_they_are_switched_on() {
     assert!(made.contains("\"key\":\"[pck]\""), "{made}");
     assert!(!sandbox.run(&["audit", "query", "--json"]).out.contains("[pck]"));
 }
+
+#[test]
+fn calls_that_wait_are_listed_and_shown_and_nothing_else() {
+    let sandbox = house();
+    let run = |args: &[&str]| transcript(&sandbox.run(args));
+    assert!(run(&["approvals", "list"]).contains("No call waits for anybody"));
+    let absent = run(&["approvals", "show", "apr_1"]);
+    assert!(absent.contains("there is no approval \"apr_1\"") && absent.contains("approvals list"), "{absent}");
+    for word in ["approve", "grant", "refuse"] {
+        assert!(run(&["approvals", word, "apr_1"]).contains("unrecognized subcommand"), "{word}");
+    }
+}

@@ -2,12 +2,15 @@
 //! machine's environment.
 
 mod apis;
+mod approvals;
 mod documents;
+mod evidence;
 mod hosted;
 mod identity;
 mod keys;
 mod machines;
 mod people;
+mod policy;
 mod sandbox;
 mod servers;
 mod toolboxes;
@@ -39,9 +42,11 @@ fn help_teaches() {
       connections      See who is connected at which server, and end that
       connect          Point an MCP client at the gateway: show or write the entry in its settings
       bridge           Speak MCP on standard input and output, for clients that speak nothing else
+      policy           Try rules on cases, see why a call is decided as it is, and begin rules
       user             Add, list and change the people of this gateway
       identity         Try the identity providers, and see which groups people and rules have
       offboard         End everything that a person had, with a signed report
+      approvals        List and show calls that wait for people, who decide in a browser
       service-account  Add, list and change programs that call for themselves
       key              Add, list and end access keys, for clients that cannot do OAuth
       keys             List, change and retire the keys that seal what the gateway keeps
@@ -156,7 +161,7 @@ fn bad_settings_say_what_where_and_the_nearest_choice() {
     --- stderr
     error: 3 settings are wrong
       portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
       portcullis.yaml:2: audit.durability: expected one of process, power, found "pwoer"
           did you mean "power"?
       portcullis.yaml:3: root_key: "env:MISSING": the environment variable is not set

@@ -97,6 +97,12 @@ fn person_is_offboarded_and_the_report_verifies() {
     access keys                     0
     remembered consents             0
     connections to servers          0
+    calls that waited for a word    0
+    approvals ahead                 0
+    wishes for access               0
+    rights for a time               0
+    words lent                      0
+    passkeys                        0
     tokens given back to providers  0
     Report [rpt] is kept; portcullis offboard --verify FILE checks a copy of it.
     The signed report is in ben.json.
