@@ -17,6 +17,7 @@ use portcullis_gateway::{
     password, start,
     system::SystemRng,
 };
+use portcullis_policy::Access;
 use portcullis_store::{NewPerson, Paging, ServerRow};
 use tempfile::TempDir;
 
@@ -42,8 +43,18 @@ pub struct TestGateway {
     pub invitation: Option<String>,
     running: Option<Running>,
     settings: String,
+    access: Unsaid,
     data: PathBuf,
     folder: TempDir,
+}
+
+/// What servers may be used for that the settings say nothing of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unsaid {
+    /// Everything: most tests are not about that.
+    Open,
+    /// What the gateway makes of it.
+    Safe,
 }
 
 impl TestGateway {
@@ -60,12 +71,25 @@ impl TestGateway {
         Ok(house)
     }
 
+    /// The same where servers of which nothing else is said may be used as the gateway has it by itself.
+    pub async fn by_default(settings: &str) -> Result<Self> {
+        let house = Self::empty(settings, Unsaid::Safe).await?;
+        house.person(ALICE, false, &[]).await?;
+        house.person(BOB, false, &[]).await?;
+        Ok(house)
+    }
+
     /// The same with nobody in it.
     pub async fn without_people(settings: &str) -> Result<Self> {
+        Self::empty(settings, Unsaid::Open).await
+    }
+
+    async fn empty(settings: &str, access: Unsaid) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let (running, authority) = run(folder.path(), settings, "127.0.0.1:0", clock.clone()).await?;
+        let (running, authority) =
+            Box::pin(run(folder.path(), settings, "127.0.0.1:0", (clock.clone(), access))).await?;
         Ok(Self {
             app: running.app.clone(),
             clock,
@@ -73,6 +97,7 @@ impl TestGateway {
             invitation: running.invitation.clone(),
             running: Some(running),
             settings: settings.to_owned(),
+            access,
             data,
             folder,
         })
@@ -97,16 +122,18 @@ impl TestGateway {
 
     /// Puts a server behind the gate.
     pub async fn protect(&self, name: &str, upstream: SocketAddr) -> Result<()> {
-        let entry = serde_json::json!({ "name": name, "url": format!("http://{upstream}/mcp") });
-        let name = ServerName::parse(name).map_err(|error| anyhow!("{error}"))?;
-        let row =
-            ServerRow { name, entry_json: entry.to_string(), created_at: self.clock.now(), created_by: "test".into() };
-        self.app.store.put_server(&row, self.clock.now()).await?;
-        self.app.feed.catch_up().await.map_err(|error| anyhow!("{error}"))
+        self.protect_as(serde_json::json!({ "name": name, "url": format!("http://{upstream}/mcp") })).await
     }
 
-    /// Puts a server behind the gate with an entry of the test's own making: access, timeouts.
-    pub async fn protect_as(&self, entry: serde_json::Value) -> Result<()> {
+    /// Puts a server behind the gate with an entry of the test's own making: access, timeouts. Groups that are only named may
+    /// do everything, and so may everybody if there is none.
+    pub async fn protect_as(&self, mut entry: serde_json::Value) -> Result<()> {
+        let groups = entry["access"].as_array().cloned().unwrap_or_else(|| vec!["*".into()]);
+        let open = |group: serde_json::Value| match group {
+            serde_json::Value::String(group) => serde_json::json!({ "group": group, "allow": ["*"] }),
+            named => named,
+        };
+        entry["access"] = groups.into_iter().map(open).collect();
         let name = entry["name"].as_str().unwrap_or_default();
         let name = ServerName::parse(name).map_err(|error| anyhow!("{error}"))?;
         let row =
@@ -258,14 +285,21 @@ impl TestGateway {
 
     /// Stops it and starts it again where it was, with what it had written down and nothing else.
     pub async fn restart(self) -> Result<Self> {
-        let Self { app, clock, authority, running, settings, data, folder, .. } = self;
+        let settings = self.settings.clone();
+        self.restart_with(&settings).await
+    }
+
+    /// The same with other settings.
+    pub async fn restart_with(self, settings: &str) -> Result<Self> {
+        let Self { app, clock, authority, running, access, data, folder, .. } = self;
+        let settings = settings.to_owned();
         drop(app);
         if let Some(running) = running {
             running.stop().await.map_err(|error| anyhow!("{error}"))?;
         }
-        let (running, authority) = run(folder.path(), &settings, &authority, clock.clone()).await?;
+        let (running, authority) = run(folder.path(), &settings, &authority, (clock.clone(), access)).await?;
         let (app, invitation) = (running.app.clone(), running.invitation.clone());
-        Ok(Self { app, clock, authority, invitation, running: Some(running), settings, data, folder })
+        Ok(Self { app, clock, authority, invitation, running: Some(running), settings, access, data, folder })
     }
 
     /// Stops the gateway.
@@ -277,12 +311,23 @@ impl TestGateway {
     }
 }
 
-async fn run(folder: &Path, settings: &str, listen: &str, clock: Arc<ManualClock>) -> Result<(Running, String)> {
+async fn run(
+    folder: &Path,
+    settings: &str,
+    listen: &str,
+    (clock, access): (Arc<ManualClock>, Unsaid),
+) -> Result<(Running, String)> {
     let data = folder.join("data");
     let text = format!("data: {}\nlisten: {listen}\noperations: 127.0.0.1:0\n{settings}\n", data.display());
     let sources = Sources { file: Some(("portcullis.yaml".into(), text)), ..Sources::default() };
-    let config = Config::load(&sources).map_err(|problems| anyhow!("{problems}"))?.config;
-    let surroundings = Surroundings { clock, rng: Arc::new(SystemRng::new()), sample: true, launcher: launcher()? };
+    let mut config = Config::load(&sources).map_err(|problems| anyhow!("{problems}"))?.config;
+    let mut sample = Access::default();
+    if access == Unsaid::Open {
+        let unsaid = config.servers.iter_mut().map(|server| &mut server.access).chain([&mut sample]);
+        unsaid.filter(|access| **access == Access::default()).for_each(|access| *access = Access::open());
+    }
+    let rng = Arc::new(SystemRng::new());
+    let surroundings = Surroundings { clock, rng, sample: Some(sample), launcher: launcher()? };
     let running = start(config, surroundings).await?;
     let authority = running.app.config.listen.to_string();
     Ok((running, authority))

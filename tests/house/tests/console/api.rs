@@ -7,12 +7,15 @@ use serde_json::json;
 use crate::walk::{AUDITOR, ROOT, house, signed_in};
 
 /// Every route of it, and what its answer is called.
-pub const API: [(&str, &str); 5] = [
+pub const API: [(&str, &str); 8] = [
     ("/api/v1/people", "people"),
     ("/api/v1/connections", "connections"),
     ("/api/v1/groups", "groups"),
     ("/api/v1/providers", "providers"),
     ("/api/v1/service-accounts", "service_accounts"),
+    ("/api/v1/rules", "rules"),
+    ("/api/v1/tools", "tools"),
+    ("/api/v1/explain", "explanations"),
 ];
 
 // spec: T-94, T-95

@@ -22,17 +22,21 @@ enum Opens {
 }
 
 /// Every page of administration, as the routes name it.
-const PAGES: [(&str, Opens); 14] = [
+const PAGES: [(&str, Opens); 18] = [
     ("/admin", Opens::Auditor),
     ("/admin/people", Opens::Auditor),
     ("/admin/people/{id}", Opens::Auditor),
     ("/admin/people/{id}/offboard", Opens::Admin),
     ("/admin/groups", Opens::Auditor),
     ("/admin/roles", Opens::Auditor),
+    ("/admin/rules", Opens::Auditor),
+    ("/admin/explain", Opens::Admin),
+    ("/admin/tools", Opens::Auditor),
     ("/admin/providers", Opens::Admin),
     ("/admin/connections", Opens::Admin),
     ("/admin/connections/{server}", Opens::Admin),
     ("/admin/servers/{name}/check", Opens::Admin),
+    ("/admin/servers/{name}/access", Opens::Admin),
     ("/admin/service-accounts", Opens::Admin),
     ("/admin/offboarding", Opens::Auditor),
     ("/admin/offboarding/{id}", Opens::Auditor),
@@ -40,7 +44,7 @@ const PAGES: [(&str, Opens); 14] = [
 ];
 
 /// Every form of administration, with fields that it would accept.
-const FORMS: [(&str, &[(&str, &str)]); 12] = [
+const FORMS: [(&str, &[(&str, &str)]); 14] = [
     ("/admin/people/{id}/groups", &[("groups", "treasury")]),
     ("/admin/people/{id}/administrator", &[("give", "yes")]),
     ("/admin/people/{id}/enable", &[]),
@@ -49,6 +53,8 @@ const FORMS: [(&str, &[(&str, &str)]); 12] = [
     ("/admin/providers/{id}/check", &[]),
     ("/admin/connections/{server}/disconnect", &[("connection", "con_x")]),
     ("/admin/servers/{name}/check", &[]),
+    ("/admin/servers/{name}/access", &[("group", "treasury"), ("remove", "yes")]),
+    ("/admin/explain", &[("person", "bob"), ("server", "sample"), ("tool", "echo")]),
     ("/admin/service-accounts", &[("name", "robot"), ("owner", "bob")]),
     ("/admin/service-accounts/{id}/change", &[("owner", "bob")]),
     ("/admin/service-accounts/{id}/rotate", &[]),

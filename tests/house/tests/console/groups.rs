@@ -28,3 +28,21 @@ async fn a_group_that_a_rule_names_and_nobody_has_is_shown_with_its_place() -> R
     assert!(!stale.contains("suport") && known.contains("suport"), "{page}");
     house.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_are_used_without_asking_anybody_are_shown() -> Result<()> {
+    let settings = "servers:
+  - { name: wide, url: https://wide.example.com/mcp, access: [{ group: platform, allow: [read, destructive] }] }
+  - { name: mild, url: https://mild.example.com/mcp, access: [{ group: platform, allow: [read, write] }] }
+";
+    let house = house(settings).await?;
+    let page = signed_in(&house, AUDITOR).await?.get("/admin/groups").await?.text();
+    let (_, notice) = page.split_once("id=\"unasked\"").expect("a notice");
+    let (notice, _) = notice.split_once("</div>").expect("its end");
+    assert!(
+        notice.contains("wide") && notice.contains("group:platform may call tools that are destructive"),
+        "{notice}"
+    );
+    assert!(!notice.contains("mild"), "{notice}");
+    house.stop().await
+}

@@ -6,4 +6,5 @@ mod groups;
 mod leaving;
 mod machines;
 mod people;
+mod rules;
 mod walk;

@@ -160,7 +160,8 @@ async fn last_administrator_is_not_deactivated() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn group_that_is_taken_away_stops_the_next_call() -> Result<()> {
     // Nobody answers there: a call that is let through fails later.
-    let books = "servers:\n  - name: books\n    url: http://127.0.0.1:1/mcp\n    access: [group:platform]\n";
+    let books =
+        "servers:\n  - name: books\n    url: http://127.0.0.1:1/mcp\n    access: [{ group: platform, allow: ['*'] }]\n";
     let company = Company::with(books).await?;
     let ada = company.user("ada").await?;
     let group = company.group("platform", &[id(&ada)]).await?;

@@ -33,7 +33,7 @@ roles: {{ auditor: [staff] }}
 servers:
   - name: wiki
     url: 'http://{at}/mcp'
-    access: [group:staff]
+    access: [{{ group: staff, allow: ['*'] }}]
     authorization: {{ issuer: '{issuer}', algorithms: [ES256]{more} }}
   - name: mail
     url: 'http://{at}/mcp'

@@ -1,6 +1,12 @@
 //! Each attack of the threat catalogue that reaches this far, played against a whole gateway from outside.
 
 mod account_site;
+mod approvals_bound;
+mod approvals_hooks;
+mod approvals_page;
+mod approvals_people;
+mod approvals_roads;
+mod asked;
 mod assertions;
 mod behind;
 mod bootstrap;
@@ -45,6 +51,7 @@ mod provider_browser;
 mod provider_consent;
 mod provider_sessions;
 mod provider_tokens;
+mod quotas;
 mod record;
 mod redirects;
 mod refresh;
@@ -59,6 +66,7 @@ mod smuggling;
 mod streams;
 mod tokens;
 mod toolboxes;
+mod tools;
 mod upstream_calls;
 mod upstream_metadata;
 mod upstream_redirects;

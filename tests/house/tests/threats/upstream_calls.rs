@@ -173,10 +173,8 @@ async fn t50_nothing_that_was_learned_as_one_person_is_shown_to_another() -> Res
     for _ in 0..2 {
         for (tokens, tool) in [(&bob, "tool-of-bobs"), (&alice, "tool-of-alices")] {
             let listed = list(tokens.access.clone()).await?;
-            assert_eq!(
-                listed.json()["result"]["tools"],
-                json!([{ "name": tool, "inputSchema": { "type": "object" } }])
-            );
+            let listed = listed.json()["result"]["tools"].clone();
+            assert_eq!((listed.as_array().map(Vec::len), &listed[0]["name"]), (Some(1), &json!(tool)));
             let made = house.call("behind", &tokens.access, tool, json!({})).send().await?;
             assert_eq!(made.json()["result"]["content"][0]["text"], tool, "{}", made.text());
         }

@@ -2,6 +2,7 @@
 
 mod alive;
 mod counterparts;
+mod decided;
 mod office;
 mod others;
 mod own;
