@@ -40,12 +40,27 @@ class Task:
     bridge: str | None = None
     # A call needs an account that is not connected yet: the client can be asked to open a page (`url`) or cannot (`none`).
     elicit: str | None = None
+    # A tool that is called at the end, instead of the same one again.
+    then: str | None = None
+    # How many seconds the client waits without a sign of life; it asks for some then.
+    timeout: int | None = None
+    # An access key, for a client that cannot sign in here.
+    key: str | None = None
 
 
 def python_sdk(series, mode="auto"):
     def drive(task):
         program = [task.pythons[series], HERE / "python_sdk.py"]
         return run_script(task, [*program, "--mode", mode])
+
+    return drive
+
+
+def python_sdk_of(series):
+    """One of the first Python SDKs, with an access key."""
+
+    def drive(task):
+        return run_script(task, [task.pythons[series], HERE / "python_sdk_early.py"])
 
     return drive
 
@@ -78,6 +93,12 @@ def run_script(task, program):
         options += ["--bridge", task.bridge]
     if task.elicit:
         options += ["--elicit", task.elicit]
+    if task.then:
+        options += ["--then", task.then]
+    if task.timeout:
+        options += ["--timeout", task.timeout]
+    if task.key:
+        options += ["--key", task.key]
     return json.loads(run(task, [*program, *options]).splitlines()[-1])
 
 
@@ -231,12 +252,15 @@ def browser(task_directory, node, kind):
     The SDK scripts start `BROWSER` themselves; mcp-remote and the Inspector start an `xdg-open`, their own or the first
     in `PATH`, and both of those come to the same program.
     """
-    words = [sys.executable, HERE / "person.py"] if kind == "person" else [node, HERE / "chromium.mjs"]
+    words = [node, HERE / "chromium.mjs"] if kind == "chromium" else [sys.executable, HERE / "person.py"]
+    # Whoever is sent to a page where calls are approved decides there (`decides`), or does so elsewhere (`elsewhere`).
+    deciding = {"decides": shlex.join([str(node), str(HERE / "decide.mjs")]), "elsewhere": "true"}.get(kind)
+    decides = f'case "$1" in */approvals/*) exec {deciding} "$@" ;; esac\n' if deciding else ""
     programs = task_directory / "bin"
     programs.mkdir(parents=True, exist_ok=True)
     for name in ("browser", "xdg-open"):
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n')
+        program.write_text(f'#!/bin/sh\n{decides}exec {shlex.join(map(str, words))} "$@"\n')
         program.chmod(0o755)
     return {
         "BROWSER": programs / "browser",

@@ -109,7 +109,10 @@ async def use(session, arguments, account):
     for attempt in range(2):
         if attempt > 0:
             await asyncio.sleep(arguments.pause)
-        result = await session.call_tool(arguments.tool, call)
+        if attempt > 0 and arguments.then:
+            result = await session.call_tool(arguments.then, {})
+        else:
+            result = await session.call_tool(arguments.tool, call)
         if arguments.elicit == "none" and not account.asked:
             await account.follow(text_of(result))
             result = await session.call_tool(arguments.tool, call)
@@ -174,6 +177,7 @@ def main():
     parser.add_argument("--metadata-url")
     parser.add_argument("--mode", default="auto")
     parser.add_argument("--bridge", help="speak over standard streams to `portcullis bridge`, this program")
+    parser.add_argument("--then", help="call this tool at the end, without arguments, instead of the same one again")
     parser.add_argument("--elicit", choices=["url", "none"], help="an account is missing: be sent to the page, or read the link")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 

@@ -4,7 +4,7 @@ Each story has a gateway, a data directory and an audit trail of its own. The cl
 presents its metadata document, the person signs in and consents through the real pages, the client lists tools, calls
 one, waits until its access token is expired, and calls again. Then the trail must tell the whole story, and verify.
 
-What a call needs an account for is in accounts.py.
+What a call needs an account for is in accounts.py, what waits for a person in approvals.py.
 
 People are the gateway's own, or an identity provider's: then the gateway knows two providers at once, one story for each.
 """
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import accounts
+import approvals
 import drivers
 from documents import Documents
 from gateway import NAME, PASSWORD, Gateway, clean_environment, free_port, http_status, program
@@ -320,7 +321,7 @@ def main():
         for server in client.servers
         for identity in identities
     ]
-    stories += accounts.STORIES
+    stories += accounts.STORIES + approvals.STORIES
     stories = [story for story in stories if options.only in story.label]
     shutil.rmtree(options.results, ignore_errors=True)
     options.results.mkdir(parents=True)
@@ -348,10 +349,10 @@ def outcome(story, world):
     """Runs one story; gives its label, its time and, if it failed, what a reader needs to see."""
     start = time.monotonic()
     try:
-        if isinstance(story, accounts.AccountStory):
-            story.tell(world)
-        else:
+        if isinstance(story, Story):
             tell(story, world)
+        else:
+            story.tell(world)
         error = None
     except Exception as problem:
         error = describe(problem, world.options.results / story.label)
@@ -360,7 +361,7 @@ def outcome(story, world):
 
 def describe(problem, directory):
     parts = ["".join(traceback.format_exception_only(problem)).rstrip()]
-    logs = ("client.log", "person.log", "gateway/gateway.log")
+    logs = ("client.log", "person.log", "decide.log", "gateway/gateway.log")
     for log in (*logs, *(f"{name}/{log}" for name in accounts.KEYS for log in logs[:2])):
         if (directory / log).exists():
             tail = (directory / log).read_text(encoding="utf-8", errors="replace")[-2500:].rstrip()
@@ -375,6 +376,7 @@ def parse_options():
     parser.add_argument("--node", type=program, default="node")
     parser.add_argument("--python1", type=program, default=str(root / ".cache/python-sdk-1/bin/python"))
     parser.add_argument("--python2", type=program, default=str(root / ".cache/python-sdk-2/bin/python"))
+    parser.add_argument("--python1.9", dest="python19", type=program, default=str(root / ".cache/python-sdk-1.9/bin/python"))
     parser.add_argument("--django", type=program, default=str(root / ".cache/django/bin/python"))
     parser.add_argument("--fastmcp", type=program, default=str(root / ".cache/fastmcp/bin/python"))
     parser.add_argument("--results", type=Path, default=root / ".cache/results/clients")

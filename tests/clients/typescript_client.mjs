@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 export function parseOptions() {
     const text = { type: 'string' };
     const { values } = parseArgs({
-        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text, elicit: text, bridge: text }
+        options: { url: text, tool: text, arguments: text, pause: text, 'callback-port': text, 'metadata-url': text, mode: text, elicit: text, bridge: text, then: text, timeout: text }
     });
     return values;
 }
@@ -99,13 +99,19 @@ export async function connect(options, { make, finish, revisionOf, overStdio, Un
     return { ...second, revision: revisionOf(second.client, second.transport) };
 }
 
+/**
+ * Waits no longer than `--timeout` seconds without a sign of life. Signs of life are progress, and come only to whoever asks for it.
+ */
+export const waiting = ({ timeout }) => timeout && { timeout: Number(timeout) * 1000, resetTimeoutOnProgress: true, onprogress: () => {} };
+
 /** `call` may do more than call; with an account to connect, the list comes after the first call. */
-export async function use({ client, transport, revision }, options, call = (client, request) => client.callTool(request)) {
+export async function use({ client, transport, revision }, options, call) {
     let tools = options.elicit ? undefined : (await client.listTools()).tools;
     const answers = [];
-    for (const pause of [0, Number(options.pause)]) {
+    const request = { name: options.tool, arguments: JSON.parse(options.arguments) };
+    for (const [pause, next] of [[0, request], [Number(options.pause), options.then ? { name: options.then, arguments: {} } : request]]) {
         await sleep(pause * 1000);
-        const result = await call(client, { name: options.tool, arguments: JSON.parse(options.arguments) });
+        const result = await call(client, next);
         tools ??= (await client.listTools()).tools;
         answers.push(result.content.filter(block => block.type === 'text').map(block => block.text).join(' '));
     }

@@ -4,16 +4,27 @@ import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { ElicitationCompleteNotificationSchema, UrlElicitationRequiredError } from '@modelcontextprotocol/sdk/types.js';
+import { ElicitRequestSchema, ElicitationCompleteNotificationSchema, UrlElicitationRequiredError } from '@modelcontextprotocol/sdk/types.js';
 
-import { asked, connect, openBrowser, parseOptions, use } from './typescript_client.mjs';
+import { asked, connect, openBrowser, parseOptions, use, waiting } from './typescript_client.mjs';
 
 const options = parseOptions();
+
+function make(authProvider) {
+    const client = new Client({ name: 'typescript-sdk-1', version: '1.0.0' }, options.elicit === 'url' ? { capabilities: { elicitation: { url: {} } } } : {});
+    if (options.elicit === 'url') {
+        // Asked in the middle of a call, it opens the page and goes on waiting.
+        client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
+            asked.push(params.message);
+            openBrowser(params.url);
+            return { action: 'accept' };
+        });
+    }
+    return { client, transport: new StreamableHTTPClientTransport(new URL(options.url), { authProvider }) };
+}
+
 const sdk = {
-    make: authProvider => ({
-        client: new Client({ name: 'typescript-sdk-1', version: '1.0.0' }, options.elicit === 'url' ? { capabilities: { elicitation: { url: {} } } } : {}),
-        transport: new StreamableHTTPClientTransport(new URL(options.url), { authProvider })
-    }),
+    make,
     finish: (transport, answer) => transport.finishAuth(answer.get('code')),
     // What the transport over standard streams agreed on, this SDK does not tell.
     revisionOf: (client, transport) => transport.protocolVersion,
@@ -39,4 +50,5 @@ async function call(client, request) {
     }
 }
 
-await use(await connect(options, sdk), options, options.elicit ? call : undefined);
+const plainly = (client, request) => client.callTool(request, undefined, waiting(options));
+await use(await connect(options, sdk), options, options.elicit ? call : plainly);

@@ -4,7 +4,7 @@
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
-import { asked, connect, openBrowser, parseOptions, use } from './typescript_client.mjs';
+import { asked, connect, openBrowser, parseOptions, use, waiting } from './typescript_client.mjs';
 
 const options = parseOptions();
 const mode = ['auto', 'legacy'].includes(options.mode) ? options.mode : { pin: options.mode };
@@ -32,4 +32,4 @@ const sdk = {
     overStdio: options => new StdioClientTransport(options),
     UnauthorizedError
 };
-await use(await connect(options, sdk), options);
+await use(await connect(options, sdk), options, (client, request) => client.callTool(request, waiting(options)));
