@@ -264,8 +264,8 @@ fn gateway_settings(upstream: SocketAddr, old: SocketAddr) -> String {
     format!(
         "limits: {{ concurrent_calls: 10000, connections: 20000 }}
 servers:
-  - {{ name: bench, url: http://{upstream}/mcp, limits: {{ concurrent: 1000 }} }}
-  - {{ name: old, url: http://{old}/mcp, limits: {{ concurrent: 1000 }} }}
+  - {{ name: bench, url: http://{upstream}/mcp, limits: {{ concurrent: 1000 }}, access: [{{ group: '*', allow: ['*'] }}] }}
+  - {{ name: old, url: http://{old}/mcp, limits: {{ concurrent: 1000 }}, access: [{{ group: '*', allow: ['*'] }}] }}
 toolboxes:
   - {{ name: box, tools: [{{ server: bench, include: [work] }}] }}
 "
