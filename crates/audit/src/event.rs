@@ -115,6 +115,8 @@ kinds! {
     ServerProtected = "server.protected",
     /// A server was taken away.
     ServerRemoved = "server.removed",
+    /// A group may use a server in another way from now on, or not any more.
+    ServerAccess = "server.access",
     /// A server that is a command was started: for whom, by which words, and behind what.
     ProcessStarted = "process.started",
     /// The gateway registered itself as the client of an upstream's authorization server.
@@ -125,6 +127,50 @@ kinds! {
     KeyRingAdded = "key_ring.added",
     /// A data key or a root key opens nothing any more.
     KeyRingRetired = "key_ring.retired",
+    /// A call began to wait for the word of humans.
+    ApprovalAsked = "approval.asked",
+    /// Somebody said something of a call that waits.
+    ApprovalVoted = "approval.voted",
+    /// Every demand on a call that waits is met.
+    ApprovalGranted = "approval.granted",
+    /// Somebody who may said no.
+    ApprovalRefused = "approval.refused",
+    /// Whoever's call it is took it back.
+    ApprovalWithdrawn = "approval.withdrawn",
+    /// The time of a call that waits was over before it was run.
+    ApprovalExpired = "approval.expired",
+    /// Whoever ran an approved call died over it.
+    ApprovalUnknown = "approval.unknown",
+    /// Calls like one that was approved were approved ahead.
+    ApprovalStanding = "approval.standing",
+    /// Somebody could not be told that a call waits.
+    ApprovalUntold = "approval.untold",
+    /// A word that came from a chat or a program, and did not count.
+    ApprovalNotCounted = "approval.not_counted",
+    /// An approval ahead was taken back.
+    ApprovalStandingRevoked = "approval.standing_revoked",
+    /// Somebody asked for a right to a server.
+    AccessRequested = "access.requested",
+    /// Somebody was given a right that they had asked for.
+    AccessGranted = "access.granted",
+    /// Somebody was not given a right that they had asked for.
+    AccessRefused = "access.refused",
+    /// Somebody does not want a right any more that they had asked for.
+    AccessWithdrawn = "access.withdrawn",
+    /// A right that somebody was given was taken back, or they gave it back.
+    AccessRevoked = "access.revoked",
+    /// Somebody took every right to a server, in an emergency.
+    AccessBreakGlass = "access.break_glass",
+    /// What somebody could do with the word of a human ended with their account.
+    RightsEnded = "rights.ended",
+    /// Somebody lent their word to somebody else for a while.
+    DelegationMade = "delegation.made",
+    /// A word that was lent was taken back.
+    DelegationRevoked = "delegation.revoked",
+    /// A passkey was added to an account.
+    PasskeyAdded = "passkey.added",
+    /// A passkey was taken away.
+    PasskeyRemoved = "passkey.removed",
     /// An authorization request was refused.
     AuthzRefused = "authz.refused",
     /// A request did not get as far as a decision.

@@ -5,6 +5,7 @@
 //! Deliberately absent: files, clocks, tasks. The gateway's journal writes, the store keeps an index, both through here.
 
 mod chain;
+mod decided;
 mod event;
 mod json;
 mod line;
@@ -16,6 +17,7 @@ mod statement;
 mod verify;
 
 pub use chain::{Chain, Head};
+pub use decided::{Decided, Left};
 pub use event::{Actor, Decision, Event, Kind, Outcome, Target, Value};
 pub use redact::{Keep, Kept, keep};
 pub use row::{IndexRow, RowError};

@@ -47,6 +47,12 @@ pub struct IndexRow {
 #[error("not a journal line: {0}")]
 pub struct RowError(String);
 
+impl RowError {
+    pub(crate) fn new(error: &serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 #[derive(Deserialize)]
 struct Members<'a> {
     seq: i64,
@@ -72,7 +78,7 @@ struct Members<'a> {
 impl IndexRow {
     /// Reads a line: its `seq`, and its row unless it is a checkpoint, which says nothing that anybody searches for.
     pub fn parse(line: &[u8]) -> Result<(i64, Option<Self>), RowError> {
-        let members: Members<'_> = serde_json::from_slice(line).map_err(|error| RowError(error.to_string()))?;
+        let members: Members<'_> = serde_json::from_slice(line).map_err(|error| RowError::new(&error))?;
         if members.event == CHECKPOINT {
             return Ok((members.seq, None));
         }
