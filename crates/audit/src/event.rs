@@ -263,6 +263,15 @@ pub enum Value {
     Kept(Kept),
 }
 
+/// What ties an event to others that come of the same request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Correlation {
+    /// The HTTP request, among all that this gateway ever served.
+    pub request: Option<[u8; 12]>,
+    /// The trace that the request belongs to (W3C Trace Context).
+    pub trace: Option<[u8; 16]>,
+}
+
 /// One event, before it has a place in the chain.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -280,6 +289,8 @@ pub struct Event {
     pub decision: Option<Decision>,
     /// The call, to join `call.decided` with `call.ended`.
     pub call: Option<CallId>,
+    /// Which request it comes of; [`Correlation::default`] for what comes of none.
+    pub correlation: Correlation,
     /// A few more facts, in the order in which they are written.
     pub details: Vec<(&'static str, Value)>,
 }
@@ -295,6 +306,7 @@ impl Event {
             outcome: None,
             decision: None,
             call: None,
+            correlation: Correlation::default(),
             details: Vec::new(),
         }
     }
@@ -326,6 +338,12 @@ impl Event {
     /// As part of a call.
     pub fn call(mut self, call: CallId) -> Self {
         self.call = Some(call);
+        self
+    }
+
+    /// As part of a request.
+    pub fn of(mut self, correlation: Correlation) -> Self {
+        self.correlation = correlation;
         self
     }
 

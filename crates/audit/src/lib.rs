@@ -18,7 +18,7 @@ mod verify;
 
 pub use chain::{Chain, Head};
 pub use decided::{Decided, Left};
-pub use event::{Actor, Decision, Event, Kind, Outcome, Target, Value};
+pub use event::{Actor, Correlation, Decision, Event, Kind, Outcome, Target, Value};
 pub use redact::{Keep, Kept, keep};
 pub use row::{IndexRow, RowError};
 pub use sign::{PublicKey, PublicKeys, PublicKeysError, Signer};

@@ -17,6 +17,8 @@ const ITEMS: usize = 32;
 pub(crate) fn members(out: &mut Vec<u8>, event: &Event) {
     member(out, "event", event.kind.as_str(), TEXT);
     optional(out, "call", event.call.as_ref().map(CallId::as_str), NAME);
+    hexadecimal(out, "request", event.correlation.request);
+    hexadecimal(out, "trace", event.correlation.trace);
     let actor = &event.actor;
     optional(out, "person", actor.person.as_ref().map(PersonId::as_str), NAME);
     optional(out, "person_name", actor.name.as_deref(), TEXT);
@@ -59,6 +61,15 @@ fn detail(out: &mut Vec<u8>, value: &Value) {
 /// Addresses carry credentials now and then: in the user part, in the query.
 fn address_without_secrets(text: &str) -> Cow<'_, str> {
     if text.contains("://") { text_without_secrets(text) } else { text.into() }
+}
+
+fn hexadecimal<const N: usize>(out: &mut Vec<u8>, name: &'static str, bytes: Option<[u8; N]>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let Some(bytes) = bytes else { return };
+    key(out, name);
+    out.push(b'"');
+    out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+    out.push(b'"');
 }
 
 fn optional(out: &mut Vec<u8>, name: &'static str, text: Option<&str>, limit: usize) {

@@ -50,6 +50,7 @@ use crate::{journal::Durability, root_key::RootKeySource, toolbox::Toolbox};
 
 mod access;
 mod approvals;
+mod audit;
 mod cautions;
 mod clients;
 mod credential;

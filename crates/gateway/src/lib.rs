@@ -20,6 +20,7 @@ pub mod config;
 pub mod connect_link;
 pub mod connecting;
 pub mod connections;
+pub mod correlation;
 pub mod decision_point;
 pub mod desk;
 pub mod ended;

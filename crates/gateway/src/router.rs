@@ -14,8 +14,8 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use tower::Service;
 
 use crate::{
-    access, account, admin, app::App, authorization, connecting, extract::address_of, home, hooks, inbox, login,
-    origin::Exposure, proxy, scim,
+    access, account, admin, app::App, authorization, connecting, correlation, extract::address_of, home, hooks, inbox,
+    login, origin::Exposure, proxy, scim,
 };
 
 /// The largest form or registration.
@@ -82,6 +82,8 @@ impl Service<Request<Incoming>> for Front {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        let arrived = correlation::arrived(traceparent);
         let path = request.uri().path();
         // spec: T-30
         if let Err(status) = self.app.origins.check(request.uri(), request.headers(), exposure(path)) {
@@ -93,19 +95,19 @@ impl Service<Request<Incoming>> for Front {
                 return Box::pin(std::future::ready(Ok(plain(StatusCode::SERVICE_UNAVAILABLE))));
             }
             let (proxy, app) = (self.proxy.clone(), self.app.clone());
-            return Box::pin(async move {
+            return Box::pin(correlation::scope(arrived, async move {
                 let address = address_of(request.extensions(), request.headers(), &app.config.trusted_proxies);
                 Ok(proxy.serve(request, address).await.map(Either::Left))
-            });
+            }));
         }
         let mut doors = self.doors.clone();
-        Box::pin(async move {
+        Box::pin(correlation::scope(arrived, async move {
             let answered = tokio::time::timeout(DOOR_TIMEOUT, doors.call(request)).await;
             Ok(match answered {
                 Ok(Ok(answer)) => answer.map(Either::Right),
                 Err(_) => plain(StatusCode::REQUEST_TIMEOUT),
             })
-        })
+        }))
     }
 }
 

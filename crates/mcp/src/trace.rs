@@ -27,6 +27,14 @@ pub fn is_traceparent(text: &str) -> bool {
     matches!(parts[..], ["00", trace, parent, flags] if id(trace, 32) && id(parent, 16) && hex(flags, 2))
 }
 
+/// The id of the trace that a `traceparent` of version 00 belongs to; `None` where it is none.
+///
+/// spec: TR-73
+pub fn trace_id(traceparent: &str) -> Option<[u8; 16]> {
+    let digits = is_traceparent(traceparent).then(|| &traceparent[3..35])?;
+    Some(u128::from_str_radix(digits, 16).ok()?.to_be_bytes())
+}
+
 /// Whether `text` is a `tracestate`: at most 32 members `key=value` of printable ASCII, 512 characters in all.
 pub fn is_tracestate(text: &str) -> bool {
     let member = |member: &str| {

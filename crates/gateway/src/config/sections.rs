@@ -3,16 +3,16 @@
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
-use portcullis_audit::Keep;
 use portcullis_policy::nearest;
 use portcullis_store::DatabaseSettings;
 use url::Url;
 
 use super::{
-    AccessKeys, Audit, ClientDocument, Config, Environment, Identity, LegacySse, Limits, Outbound, PublicUrl,
-    RulesText, Sessions, Tokens,
+    AccessKeys, ClientDocument, Config, Environment, Identity, LegacySse, Limits, Outbound, PublicUrl, RulesText,
+    Sessions, Tokens,
     access::{access_requests, break_glass},
     approvals::approvals,
+    audit::audit,
     clients::clients,
     decision_point::decision_point,
     issuers::Asked,
@@ -25,7 +25,6 @@ use super::{
     toolboxes::toolboxes,
     workloads::workloads,
 };
-use crate::journal::Durability;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -375,19 +374,4 @@ fn limits(mut section: Section<'_>) -> Limits {
     };
     section.finish();
     limits
-}
-
-fn audit(mut section: Section<'_>) -> Audit {
-    let audit = Audit {
-        durability: section
-            .take("durability")
-            .choice(&[("process", Durability::Process), ("power", Durability::Power)]),
-        arguments: section.take("arguments").choice(&[
-            ("redacted", Keep::Redacted),
-            ("digest", Keep::Digest),
-            ("off", Keep::Off),
-        ]),
-    };
-    section.finish();
-    audit
 }

@@ -20,7 +20,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use portcullis_audit::{Event, Head};
+use portcullis_audit::{Correlation, Event, Head};
 use portcullis_base::{CallId, Clock, Timestamp};
 
 use self::writer::Writer;
@@ -30,6 +30,7 @@ pub use self::{
     segment::{key_file, segments},
     settings::{Durability, Limits, Settings},
 };
+use crate::correlation;
 
 /// The place of an event in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +95,10 @@ impl Journal {
     ///
     /// Under `process` this waits for nothing but a write to the operating system. A future that is dropped does not
     /// take its event back.
+    ///
+    /// Like every event, it becomes part of the request that is being served.
     pub async fn append(&self, event: Event) -> Result<Position, JournalError> {
+        let event = correlated(event);
         match self.writer.durability() {
             Durability::Process => self.writer.append_here(&event),
             Durability::Power => Writer::append_behind(&self.writer, &event).await,
@@ -103,12 +107,12 @@ impl Journal {
 
     /// Like [`Journal::append`] for callers without a runtime; under `power` it waits for the disk in this thread.
     pub fn append_blocking(&self, event: Event) -> Result<Position, JournalError> {
-        self.writer.append_here(&event)
+        self.writer.append_here(&correlated(event))
     }
 
     /// Leaves `event` for the next write or [`Journal::tick`]: for ends of calls, which nobody waits for.
     pub fn append_later(&self, event: Event) {
-        self.writer.append_later(event);
+        self.writer.append_later(correlated(event));
     }
 
     /// To be called about every 50 ms: writes what was left for later, a checkpoint when one is due, and tries again
@@ -149,4 +153,8 @@ impl Journal {
     pub fn health(&self) -> JournalHealth {
         self.writer.health()
     }
+}
+
+fn correlated(event: Event) -> Event {
+    if event.correlation == Correlation::default() { event.of(correlation::current()) } else { event }
 }

@@ -1,103 +1,23 @@
-//! `portcullis audit`: what happened, and the proof that nothing of it is missing.
+//! `portcullis audit verify`: journals held against their chain and their public keys.
 
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use portcullis_audit::{End, FaultKind, PublicKeys, Report, verify};
-use portcullis_base::{CallId, Clock, Timestamp, printable};
-use portcullis_gateway::{config, system::SystemClock};
-use portcullis_store::{AuditEntry, AuditFilter, AuditPage};
+use portcullis_base::{CallId, printable};
 use serde_json::json;
 
 use crate::{
-    args::{Audit, Query},
     failure::{Failure, Result},
-    house::House,
-    output::{BAD, GOOD, json as print_json, line, raw, styled, table},
+    output::{BAD, GOOD, json as print_json, line, styled},
     settings::Settings,
 };
 
-/// Rows of one page of the index.
-const PAGE: u32 = 1000;
-/// Rows for people, and for scripts, when nobody says how many.
-const SHOWN: u32 = 50;
-const PRINTED: u32 = 100_000;
-
-/// Runs the command.
-pub async fn run(command: &Audit, settings: &Settings) -> Result<()> {
-    match command {
-        Audit::Query(query) => find(query, settings).await,
-        Audit::Verify { paths, json } => prove(paths, *json, settings),
-    }
-}
-
-async fn find(query: &Query, settings: &Settings) -> Result<()> {
-    let now = SystemClock.now();
-    let filter = AuditFilter {
-        person: query.person.clone(),
-        client: query.client.clone(),
-        server: query.server.clone(),
-        kind: query.kind.clone(),
-        outcome: query.outcome.clone(),
-        method: query.method.clone(),
-        name: query.name.clone(),
-        call: query.call.clone(),
-        since: query.since.as_deref().map(|text| moment(text, now)).transpose()?,
-        until: query.until.as_deref().map(|text| moment(text, now)).transpose()?,
-    };
-    let house = House::existing(settings).await?;
-    let mut left = query.limit.unwrap_or(if query.json { PRINTED } else { SHOWN });
-    let mut before = None;
-    let mut rows = Vec::new();
-    while left > 0 {
-        let page = AuditPage { limit: left.min(PAGE), before: before.take() };
-        let found = house.store.audit(&filter, &page).await.map_err(|error| house.failed(error))?;
-        left -= found.len().min(left as usize) as u32;
-        let full = found.len() == page.limit as usize;
-        before = found.last().map(|entry| (entry.row.at, entry.row.node.clone(), entry.row.seq));
-        if query.json {
-            // As they stand in the journal: JSON, with everything foreign escaped by its writer.
-            raw(&found.iter().flat_map(|entry| [entry.line.as_str(), "\n"]).collect::<String>());
-        } else {
-            rows.extend(found.iter().map(row));
-        }
-        if !full {
-            break;
-        }
-    }
-    if !query.json && rows.is_empty() {
-        line("Nothing was found.");
-    } else if !query.json {
-        table(&["TIME", "EVENT", "WHO", "WHAT", "OUTCOME", "RULE"], &rows);
-    }
-    Ok(())
-}
-
-fn row(entry: &AuditEntry) -> Vec<String> {
-    let row = &entry.row;
-    let some = |text: &Option<String>| text.clone().unwrap_or_default();
-    let who = row.person_name.clone().or_else(|| row.client.clone()).or_else(|| row.address.clone());
-    let what: Vec<&str> =
-        [&row.server, &row.method, &row.name].into_iter().filter_map(|part| part.as_deref()).collect();
-    let outcome = row.outcome.clone().or_else(|| row.effect.clone());
-    vec![row.at.to_string(), row.kind.clone(), who.unwrap_or_default(), what.join(" "), some(&outcome), some(&row.rule)]
-}
-
-/// A moment, or how long ago.
-pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp> {
-    let ago = config::duration(text).map(|ago: Duration| now.minus(ago));
-    ago.or_else(|| Timestamp::parse(text)).ok_or_else(|| {
-        Failure::usage(format!("\"{}\" is neither a moment nor a duration", printable(text, 60)))
-            .help("examples: 2026-11-23T04:00:00Z, 15m, 24h, 7d")
-    })
-}
-
 /// Verifies every journal that is meant; spec: T-98.
-fn prove(paths: &[PathBuf], json: bool, settings: &Settings) -> Result<()> {
+pub(super) fn prove(paths: &[PathBuf], json: bool, settings: &Settings) -> Result<()> {
     let usual = [settings.config.data.join("journal")];
     let mut nodes = Vec::new();
     for path in if paths.is_empty() { &usual[..] } else { paths } {
