@@ -183,6 +183,12 @@ kinds! {
     JournalResumed = "journal.resumed",
     /// The journal was closed by its writer.
     JournalStopped = "journal.stopped",
+    /// Segments are about to be removed because their time is over: the lines up to `through`.
+    JournalRemoved = "journal.removed",
+    /// The disk of the journal is nearly full.
+    JournalScarce = "journal.scarce",
+    /// It is not any more.
+    JournalAmple = "journal.ample",
     /// Settings or rules were loaded.
     SettingsLoaded = "settings.loaded",
 }

@@ -3,6 +3,9 @@
 //! What can be proved: no line before the last checkpoint was changed, removed, added or moved by anyone without the
 //! signing key, and none after it without recomputing the rest of the chain. What cannot, without a head that was noted
 //! elsewhere: that lines after the last checkpoint were not cut off. [`End`] says how many those could be.
+//!
+//! Sealed segments are held against their manifests too, and manifests stand for segments that were removed: the journal
+//! says itself up to where it removed them, so one that is gone without its word is missing.
 
 use std::{
     borrow::Cow,
@@ -12,12 +15,16 @@ use std::{
 
 use portcullis_base::{CallId, Digest, Timestamp, printable};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{
     chain::{CHECKPOINT, HASH, Head, SIGNATURE, SIGNED, link},
     event::Kind,
     json::read_moment,
+    seal::{Manifest, Packed},
     sign::PublicKeys,
+    statement::StatementError,
+    witness::Heads,
 };
 
 /// The longest line that is read. A checkpoint that lists half a million open calls is shorter.
@@ -54,6 +61,17 @@ pub enum FaultKind {
         /// That node.
         node: String,
     },
+    /// The lines hold, but the compressed file is not the one that was sealed.
+    Repacked,
+    /// The manifest is not one, is not signed by its key, or does not follow the one before.
+    BadManifest {
+        /// Why.
+        why: String,
+    },
+    /// The manifest says that the segment has other lines.
+    NotSealed,
+    /// The lines are gone, and the journal does not say that it removed them.
+    Missing,
     /// The file cannot be read.
     Unreadable {
         /// Why.
@@ -103,6 +121,12 @@ pub struct Report {
     pub checkpoints: u64,
     /// The `seq` of the first line. If it is not 1, earlier segments were not given and a checkpoint vouches for them.
     pub first_seq: u64,
+    /// Manifests that hold.
+    pub manifests: u64,
+    /// The journal says that it removed its lines up to this one, because their time was over.
+    pub removed_through: u64,
+    /// Heads noted elsewhere that the journal goes through.
+    pub witnessed: u64,
     /// The last line that holds.
     pub head: Head,
     /// Time of the first and of the last line.
@@ -122,7 +146,19 @@ impl Report {
     }
 }
 
-/// Verifies `segments`, given in order with their names. With `expected`, the journal must go through that head.
+/// One segment, in the forms that it has.
+pub struct Part<R> {
+    /// Its name, for reports.
+    pub name: String,
+    /// Its lines; `None` when they were removed.
+    pub lines: Option<io::Result<R>>,
+    /// What the compressed file is found to be, if the lines are from one.
+    pub packed: Option<Packed>,
+    /// Its manifest, if it has one.
+    pub manifest: Option<io::Result<Vec<u8>>>,
+}
+
+/// Verifies plain `segments`, given in order with their names. With `expected`, the journal must go through that head.
 ///
 /// spec: T-98: one flipped byte, one line removed, moved or repeated, and this says where.
 pub fn verify<R: BufRead>(
@@ -130,58 +166,172 @@ pub fn verify<R: BufRead>(
     keys: &PublicKeys,
     expected: Option<Head>,
 ) -> Report {
+    let plain = |(name, lines)| Part { name, lines: Some(lines), packed: None, manifest: None };
+    let heads = expected.iter().map(|head| (head.seq, head.hash)).collect();
+    verify_parts(segments.into_iter().map(plain), keys, &heads)
+}
+
+/// The same of plain, sealed and removed segments. The journal must go through all `heads`.
+pub fn verify_parts<R: BufRead>(
+    parts: impl IntoIterator<Item = Part<R>>,
+    keys: &PublicKeys,
+    heads: &Heads,
+) -> Report {
     let mut verifier = Verifier::new(keys);
+    let mut seals = Seals::default();
     let mut place = (String::new(), 0);
-    let mut buffer = Vec::new();
-    let mut segments = segments.into_iter();
+    let mut parts = parts.into_iter();
     let mut fault = None;
-    'all: while let Some((name, reader)) = segments.next() {
+    while let Some(part) = parts.next() {
         verifier.report.segments += 1;
-        place = (name, 0);
-        let mut reader = match reader {
-            Ok(reader) => reader,
-            Err(error) => {
-                fault = Some(FaultKind::Unreadable { error: error.to_string() });
+        place = (part.name.clone(), 0);
+        if let Err(kind) = seals.enter(&part, &mut verifier) {
+            place.1 = 1;
+            fault = Some(kind);
+            break;
+        }
+        let found = match part.lines {
+            None => Ok(()),
+            Some(Err(error)) => Err((FaultKind::Unreadable { error: error.to_string() }, None)),
+            Some(Ok(reader)) => read_part(reader, &mut verifier, heads, &mut place.1),
+        };
+        match found {
+            Ok(()) => {}
+            Err((FaultKind::Gap { expected }, rest)) => {
+                let later = parts.by_ref().filter_map(|part| part.lines).filter_map(Result::ok);
+                let moved = stands_later(expected, rest.into_iter().chain(later));
+                let gap = FaultKind::Gap { expected };
+                fault = Some(if moved { FaultKind::Reordered { expected } } else { gap });
                 break;
             }
-        };
-        loop {
-            match read_line(&mut reader, &mut buffer) {
-                Ok(None) => break,
-                Ok(Some(line)) => {
-                    place.1 += 1;
-                    match verifier.line(line).and_then(|()| verifier.passes(expected)) {
-                        Ok(()) => {}
-                        Err(FaultKind::Gap { expected }) => {
-                            let moved = stands_later(expected, reader, segments);
-                            let gap = FaultKind::Gap { expected };
-                            fault = Some(if moved { FaultKind::Reordered { expected } } else { gap });
-                            break 'all;
-                        }
-                        Err(kind) => {
-                            fault = Some(kind);
-                            break 'all;
-                        }
-                    }
-                }
-                Err(kind) => {
-                    place.1 += 1;
-                    fault = Some(kind);
-                    break 'all;
-                }
+            Err((kind, _)) => {
+                fault = Some(kind);
+                break;
             }
         }
+        if let Err(kind) = seals.leave(part.packed, &verifier) {
+            place.1 += 1;
+            fault = Some(kind);
+            break;
+        }
     }
+    let last = heads.last_key_value().map(|(seq, hash)| Head { seq: *seq, hash: *hash });
     let kind = fault.or_else(|| {
         place.1 += 1;
-        verifier.missing_end(expected)
+        verifier.missing_end(last)
     });
     let mut report = verifier.finish();
     report.fault = kind.map(|kind| Fault { segment: place.0, line: place.1, seq: report.head.seq + 1, kind });
-    if report.end != End::Stopped && expected == Some(report.head) {
+    if report.fault.is_none() && seals.removed.as_ref().is_some_and(|gone| gone.head.seq > report.removed_through) {
+        report.fault = seals.removed_beyond(report.removed_through);
+    }
+    if report.end != End::Stopped && last == Some(report.head) {
         report.end = End::Expected;
     }
     report
+}
+
+/// Reads the lines of one segment; `line` counts them. With a fault comes the rest of the segment.
+fn read_part<R: BufRead>(
+    mut reader: R,
+    verifier: &mut Verifier<'_>,
+    heads: &Heads,
+    line: &mut u64,
+) -> Result<(), (FaultKind, Option<R>)> {
+    let mut buffer = Vec::new();
+    loop {
+        let read = match read_line(&mut reader, &mut buffer) {
+            Ok(None) => return Ok(()),
+            Ok(Some(text)) => verifier.line(text).and_then(|()| verifier.passes(heads)),
+            Err(kind) => Err(kind),
+        };
+        *line += 1;
+        if let Err(kind) = read {
+            return Err((kind, Some(reader)));
+        }
+    }
+}
+
+/// What manifests say, as far as they were read.
+#[derive(Default)]
+struct Seals {
+    /// That of the segment that is being read.
+    current: Option<Manifest>,
+    /// The digest of the last one.
+    last: Option<Digest>,
+    /// The last of those whose lines are gone, and the names and first lines of all of them.
+    removed: Option<Manifest>,
+    gone: Vec<(String, Head, u64)>,
+}
+
+impl Seals {
+    /// Holds the manifest of the next segment against what is known before its lines are read.
+    fn enter<R>(&mut self, part: &Part<R>, verifier: &mut Verifier<'_>) -> Result<(), FaultKind> {
+        self.current = None;
+        let Some(text) = &part.manifest else { return Ok(()) };
+        let bad = |why: &str| FaultKind::BadManifest { why: why.to_owned() };
+        let text = text.as_ref().map_err(|error| FaultKind::Unreadable { error: error.to_string() })?;
+        let manifest = Manifest::read(text, verifier.keys).map_err(|error| match error {
+            StatementError::UnknownKey(key) => FaultKind::UnknownKey { key: printable(&key, 64) },
+            other => bad(&other.to_string()),
+        })?;
+        let report = &mut verifier.report;
+        if report.node.get_or_insert_with(|| manifest.node.clone()) != &manifest.node {
+            return Err(FaultKind::ForeignNode { node: printable(&manifest.node, 128) });
+        }
+        let begins = report.head == Head::start();
+        let expected = report.head.seq + 1;
+        if manifest.first_seq != expected && !begins {
+            return Err(match manifest.first_seq > expected {
+                true => FaultKind::Gap { expected },
+                false => FaultKind::Reordered { expected },
+            });
+        }
+        if !begins && manifest.previous != report.head.hash {
+            return Err(bad("it follows another line than the one before"));
+        }
+        if self.last.is_some() && manifest.before != self.last {
+            return Err(bad("it names another manifest before it"));
+        }
+        if begins && manifest.first_seq == 1 && manifest.before.is_some() {
+            return Err(bad("it names a manifest before the first"));
+        }
+        report.manifests += 1;
+        self.last = Some(Digest::of(text));
+        if part.lines.is_some() {
+            self.current = Some(manifest);
+            return Ok(());
+        }
+        // Lines are removed from the beginning on, never out of the middle.
+        if report.lines > 0 {
+            return Err(FaultKind::Missing);
+        }
+        self.gone.push((part.name.clone(), manifest.head, manifest.first_seq));
+        report.head = manifest.head;
+        self.removed = Some(manifest);
+        Ok(())
+    }
+
+    /// Holds what was read against the manifest.
+    fn leave(&self, packed: Option<Packed>, verifier: &Verifier<'_>) -> Result<(), FaultKind> {
+        let Some(manifest) = &self.current else { return Ok(()) };
+        if manifest.head.seq > verifier.report.head.seq {
+            return Err(FaultKind::Truncated);
+        }
+        if manifest.head != verifier.report.head {
+            return Err(FaultKind::NotSealed);
+        }
+        match packed {
+            Some(packed) if packed != manifest.packed => Err(FaultKind::Repacked),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first segment whose lines are gone although the journal only removed those up to `through`.
+    fn removed_beyond(&self, through: u64) -> Option<Fault> {
+        let (name, _, first) = self.gone.iter().find(|(_, head, _)| head.seq > through)?;
+        Some(Fault { segment: name.clone(), line: 1, seq: *first, kind: FaultKind::Missing })
+    }
 }
 
 /// Reads a line of a segment into `buffer` and gives it without its line end; `None` at the end of the file.
@@ -200,18 +350,17 @@ pub fn read_line<'b>(reader: &mut impl BufRead, buffer: &'b mut Vec<u8>) -> Resu
 }
 
 /// Whether a line that claims the place `seq` stands somewhere in what follows: then it was moved, not removed.
-fn stands_later<R: BufRead>(seq: u64, mut rest: R, segments: impl Iterator<Item = (String, io::Result<R>)>) -> bool {
+fn stands_later<R: BufRead>(seq: u64, rest: impl Iterator<Item = R>) -> bool {
     let claims = format!("{{\"seq\":{seq},");
     let mut buffer = Vec::new();
-    let mut found = |reader: &mut R| {
-        while let Ok(Some(line)) = read_line(reader, &mut buffer) {
+    for mut reader in rest {
+        while let Ok(Some(line)) = read_line(&mut reader, &mut buffer) {
             if line.starts_with(claims.as_bytes()) {
                 return true;
             }
         }
-        false
-    };
-    found(&mut rest) || segments.filter_map(|(_, reader)| reader.ok()).any(|mut reader| found(&mut reader))
+    }
+    false
 }
 
 /// Verification line by line.
@@ -238,7 +387,15 @@ struct Members<'a> {
     previous: Option<Cow<'a, str>>,
     calls: Option<Vec<Cow<'a, str>>>,
     key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
     signature: Option<Cow<'a, str>>,
+}
+
+/// Details of the event that says what was removed.
+#[derive(Deserialize)]
+struct Removed {
+    through: u64,
 }
 
 impl<'a> Verifier<'a> {
@@ -250,6 +407,9 @@ impl<'a> Verifier<'a> {
             lines: 0,
             checkpoints: 0,
             first_seq: 0,
+            manifests: 0,
+            removed_through: 0,
+            witnessed: 0,
             head: Head::start(),
             span: None,
             open: BTreeSet::new(),
@@ -301,6 +461,11 @@ impl<'a> Verifier<'a> {
         }
         self.unsigned += 1;
         self.stopped = members.event == Kind::JournalStopped.as_str();
+        if members.event == Kind::JournalRemoved.as_str() {
+            let details = members.details.map_or("{}", RawValue::get);
+            let removed: Removed = serde_json::from_str(details).map_err(|_| FaultKind::Changed)?;
+            report.removed_through = report.removed_through.max(removed.through);
+        }
         if let Some(call) = members.call {
             if members.event == Kind::CallDecided.as_str() && members.effect.as_deref() == Some("allow") {
                 report.open.insert(CallId::new(call.as_ref()));
@@ -322,12 +487,14 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    fn passes(&self, expected: Option<Head>) -> Result<(), FaultKind> {
-        match expected {
-            Some(expected) if expected.seq == self.report.head.seq && expected.hash != self.report.head.hash => {
-                Err(FaultKind::Changed)
+    fn passes(&mut self, heads: &Heads) -> Result<(), FaultKind> {
+        match heads.get(&self.report.head.seq) {
+            Some(hash) if *hash != self.report.head.hash => Err(FaultKind::Changed),
+            Some(_) => {
+                self.report.witnessed += 1;
+                Ok(())
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
