@@ -27,6 +27,9 @@ pub enum JournalError {
         /// Why not.
         why: String,
     },
+    /// The disk is so full that what is left of it is kept for the ends of calls.
+    #[error("the disk of the journal is full but for what the ends of calls need")]
+    NoRoom,
     /// The journal was closed.
     #[error("the journal is closed")]
     Stopped,

@@ -8,12 +8,16 @@
 //! There are no timers in here: somebody calls [`Journal::tick`].
 
 mod failure;
+mod follow;
 mod group;
 mod index;
+mod keeping;
 mod lines;
 mod recover;
+mod sealing;
 mod segment;
 mod settings;
+mod space;
 mod stored;
 mod writer;
 
@@ -22,16 +26,20 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use portcullis_audit::{Correlation, Event, Head};
+use portcullis_audit::{Correlation, Event, Head, PublicKeys};
 use portcullis_base::{CallId, Clock, Timestamp};
 
 use self::writer::Writer;
 pub use self::{
     failure::JournalError,
+    follow::Follower,
     index::{Indexed, Indexer, IndexerError},
+    keeping::{EVERY as KEEPING, KeepError, Kept},
     lines::{Line, Lines},
+    sealing::{SealError, digest_of},
     segment::{key_file, segments},
-    settings::{Durability, Limits, Settings},
+    settings::{Durability, Limits, Retention, Settings},
+    space::Space,
     stored::{SegmentReader, Stored, stored},
 };
 use crate::correlation;
@@ -69,6 +77,8 @@ pub struct JournalHealth {
     pub waiting: usize,
     /// Events left for later that were given up because the journal could not be written for too long.
     pub lost: u64,
+    /// How much room its disk has.
+    pub space: Space,
 }
 
 /// The journal of this node. Cheap to clone.
@@ -76,13 +86,14 @@ pub struct JournalHealth {
 pub struct Journal {
     writer: Arc<Writer>,
     recovery: Arc<Recovery>,
+    keys: Arc<PublicKeys>,
 }
 
 impl Journal {
     /// Opens the journal for writing and repairs what a crash has left.
     pub fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
-        let (writer, recovery) = recover::open(settings, clock)?;
-        Ok(Self { writer: Arc::new(writer), recovery: Arc::new(recovery) })
+        let (writer, recovery, keys) = recover::open(settings, clock)?;
+        Ok(Self { writer: Arc::new(writer), recovery: Arc::new(recovery), keys: Arc::new(keys) })
     }
 
     /// What was found when it was opened.
@@ -141,6 +152,25 @@ impl Journal {
     /// Like [`Journal::stop`] for callers without a runtime.
     pub fn stop_blocking(&self) -> Result<(), JournalError> {
         self.writer.stop()
+    }
+
+    /// Seals full segments, copies them to the archive and removes those whose time is over. For a thread that may wait for
+    /// the disk, every [`KEEPING`]; one at a time.
+    pub fn keep(&self, retention: &Retention) -> Result<Kept, KeepError> {
+        let key_file = key_file(self.dir().parent().unwrap_or(self.dir()), self.writer.node());
+        let place = keeping::Place {
+            dir: self.dir(),
+            key_file: &key_file,
+            signer: self.writer.signer(),
+            keys: &self.keys,
+            retention,
+        };
+        keeping::round(&place, &self.writer, self.writer.now())
+    }
+
+    /// Makes removal wait for somebody who follows the journal under `name` and has taken all lines up to `taken`.
+    pub fn follower(&self, name: &str, taken: u64) -> Follower {
+        self.writer.followers().add(name, taken)
     }
 
     /// Signs a document with the key of this journal, whose public half stands beside its files.

@@ -3,12 +3,13 @@
 //! A last line without a line end is what a killed writer leaves; it was never acknowledged and is removed. Anything else
 //! that does not hold (zeros after a power failure, an edited line) is evidence: it is set aside in a file next to the
 //! segment, and the chain goes on from the last line that holds. Only the last segment is read here; `audit verify`
-//! reads them all.
+//! reads them all. If that one is sealed already, because what followed it never reached the disk, the journal goes on in a
+//! new one.
 
 use std::{
     collections::BTreeSet,
     fs::{self, File, TryLockError},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,11 +21,12 @@ use portcullis_base::{CallId, Clock, Digest};
 
 use super::{
     JournalError, Recovery, Settings,
-    segment::{Segment, key_file, private, private_dir, segments},
+    segment::{Segment, key_file, private, private_dir},
+    stored::{SegmentReader, Stored, stored},
     writer::{Start, Writer},
 };
 
-pub(super) fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<(Writer, Recovery), JournalError> {
+pub(super) fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<(Writer, Recovery, PublicKeys), JournalError> {
     let dir = settings.dir.join(node_name(settings)?);
     private_dir(&dir).map_err(file_error(&dir))?;
     let lock = lock(&dir)?;
@@ -38,6 +40,7 @@ pub(super) fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<(Wr
         segment: found.segment,
         open: found.open.iter().cloned().collect(),
         lock,
+        node: settings.node.to_owned(),
         dir,
         signer,
     };
@@ -67,7 +70,7 @@ pub(super) fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<(Wr
         calls: found.open.into_iter().collect(),
         clean: found.clean,
     };
-    Ok((writer, recovery))
+    Ok((writer, recovery, keys))
 }
 
 fn node_name<'s>(settings: &Settings<'s>) -> Result<&'s str, JournalError> {
@@ -136,19 +139,28 @@ fn find_end(dir: &Path, node: &str, keys: &PublicKeys) -> Result<Found, JournalE
         damaged_bytes: 0,
         damage: None,
     };
-    let mut files = segments(dir).map_err(file_error(dir))?;
-    while let Some((first, path)) = files.pop() {
-        let read = read_segment(&path, node, keys)?;
-        repair(&path, first, &read, &mut found).map_err(file_error(&path))?;
-        if read.report.lines == 0 {
+    let mut files = stored(dir).map_err(file_error(dir))?;
+    files.retain(Stored::has_lines);
+    while let Some(stored) = files.pop() {
+        let read = read_segment(&stored, node, keys)?;
+        let Some(path) = &stored.plain else {
+            // What followed it never reached the disk: the journal ends with this segment, and goes on in a new one.
+            found.clean &= read.report.end == End::Stopped;
+            found.head = read.report.head;
+            found.open = read.report.open;
+            break;
+        };
+        repair(path, stored.first_seq, &read, &mut found).map_err(file_error(path))?;
+        let Some((began, _)) = read.report.span else {
             // Its first line was never whole: the journal ends in the segment before.
-            fs::remove_file(&path).map_err(file_error(&path))?;
+            fs::remove_file(path).map_err(file_error(path))?;
             continue;
-        }
+        };
         found.clean &= read.report.end == End::Stopped;
         found.head = read.report.head;
         found.open = read.report.open;
-        found.segment = Some(Segment::open(&path, read.holds).map_err(file_error(&path))?);
+        found.segment =
+            Some(Segment::open(path, read.holds, began, read.report.lines).map_err(file_error(path))?);
         break;
     }
     Ok(found)
@@ -164,10 +176,10 @@ struct ReadSegment {
     torn: bool,
 }
 
-fn read_segment(path: &Path, node: &str, keys: &PublicKeys) -> Result<ReadSegment, JournalError> {
-    let file = File::open(path).map_err(file_error(path))?;
-    let length = file.metadata().map_err(file_error(path))?.len();
-    let mut reader = BufReader::with_capacity(1 << 16, file);
+fn read_segment(stored: &Stored, node: &str, keys: &PublicKeys) -> Result<ReadSegment, JournalError> {
+    let path = stored.plain.as_ref().or(stored.packed.as_ref()).map_or(Path::new(""), PathBuf::as_path);
+    let mut reader = SegmentReader::open(stored).map_err(file_error(path))?;
+    let length = reader.length().map_err(file_error(path))?;
     let mut verifier = Verifier::new(keys);
     let (mut holds, mut torn, mut line) = (0, false, Vec::new());
     let foreign = |why: String| JournalError::Foreign { path: path.into(), why };
@@ -194,7 +206,7 @@ fn read_segment(path: &Path, node: &str, keys: &PublicKeys) -> Result<ReadSegmen
     if report.node.as_deref().is_some_and(|found| found != node) {
         return Err(foreign(format!("it belongs to node {}", report.node.unwrap_or_default())));
     }
-    Ok(ReadSegment { report, holds, length, torn })
+    Ok(ReadSegment { report, holds, length: length.unwrap_or(holds), torn })
 }
 
 /// Sets aside what does not hold, or counts what is torn; cutting the file is left to whoever opens it.

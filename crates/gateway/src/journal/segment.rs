@@ -5,7 +5,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use portcullis_base::Timestamp;
 
 /// The segments of the journal in `dir`, in order, with the `seq` of their first line.
 pub fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
@@ -59,26 +62,40 @@ pub(super) struct Segment {
     length: u64,
     /// Whether something may be after them.
     dirty: bool,
+    /// When its first line was written.
+    began: Timestamp,
+    /// Lines in it.
+    lines: u64,
 }
 
 impl Segment {
-    /// Opens an existing file and cuts it to `length`.
-    pub(super) fn open(path: &Path, length: u64) -> io::Result<Self> {
+    /// Opens an existing file that began then and has so many lines that hold, and cuts it to their `length`.
+    pub(super) fn open(path: &Path, length: u64, began: Timestamp, lines: u64) -> io::Result<Self> {
         let file = private().append(true).open(path)?;
         if file.metadata()?.len() != length {
             file.set_len(length)?;
         }
-        Ok(Self { file, length, dirty: false })
+        Ok(Self { file, length, dirty: false, began, lines })
     }
 
     /// Makes a new file. One of that name can only be left from an attempt that failed: it is emptied.
-    pub(super) fn create(dir: &Path, first_seq: u64, sync: Sync) -> io::Result<Self> {
+    pub(super) fn create(dir: &Path, first_seq: u64, began: Timestamp, sync: Sync) -> io::Result<Self> {
         let file = private().append(true).create(true).open(path_of(dir, first_seq))?;
         file.set_len(0)?;
         if sync == Sync::Each {
             File::open(dir)?.sync_all()?;
         }
-        Ok(Self { file, length: 0, dirty: false })
+        Ok(Self { file, length: 0, dirty: false, began, lines: 0 })
+    }
+
+    /// Whether it has been written to for long enough. One with nothing but its first checkpoint stays.
+    pub(super) fn is_older(&self, than: Duration, now: Timestamp) -> bool {
+        self.lines > 1 && now.since(self.began) >= than
+    }
+
+    /// Counts lines that were added.
+    pub(super) fn count(&mut self, lines: u64) {
+        self.lines += lines;
     }
 
     pub(super) fn length(&self) -> u64 {

@@ -10,6 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use portcullis_audit::{Chain, Event, Head, Kind, Signer};
@@ -17,19 +18,29 @@ use portcullis_base::{CallId, Clock, Timestamp};
 
 use super::{
     Durability, JournalError, JournalHealth, Limits, Position,
+    follow::Followers,
     group::Group,
     segment::{Segment, Sync},
+    space::{SharedSpace, Space, free},
 };
+
+/// How often the room on the disk is looked at.
+const MEASURED_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     durability: Durability,
     limits: Limits,
     signer: Signer,
+    node: String,
     dir: PathBuf,
     queue: Mutex<Queue>,
     output: Mutex<Output>,
     state: Mutex<State>,
+    space: SharedSpace,
+    /// When the room was looked at.
+    measured: Mutex<Option<Timestamp>>,
+    followers: Followers,
     /// Held as long as the writer lives: no other process writes here.
     _lock: File,
 }
@@ -89,6 +100,7 @@ pub(super) struct Start {
     pub(super) segment: Option<Segment>,
     pub(super) open: HashSet<CallId>,
     pub(super) lock: File,
+    pub(super) node: String,
     pub(super) dir: PathBuf,
     pub(super) signer: Signer,
 }
@@ -139,6 +151,10 @@ impl Writer {
             dir: start.dir,
             queue: Mutex::new(queue),
             state: Mutex::new(State { head, failing: None }),
+            space: SharedSpace::default(),
+            measured: Mutex::default(),
+            followers: Followers::default(),
+            node: start.node,
             _lock: start.lock,
             output: Mutex::new(output),
         };
@@ -154,6 +170,23 @@ impl Writer {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn followers(&self) -> &Followers {
+        &self.followers
+    }
+
+    /// Waits until everything written so far is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.output().segment.as_ref().map_or(Ok(()), Segment::sync)
     }
 
     /// Appends and writes in this thread, unless somebody who held the file in between has done it.
@@ -195,6 +228,7 @@ impl Writer {
     }
 
     pub(super) fn tick(&self) {
+        self.measure();
         let failing = self.state().failing.is_some();
         let mut output = self.output();
         {
@@ -241,18 +275,53 @@ impl Writer {
             (queue.open.len(), queue.later.len(), queue.lost)
         };
         let state = self.state();
-        JournalHealth { failing: state.failing.clone(), head: state.head, open_calls, waiting, lost }
+        JournalHealth {
+            failing: state.failing.clone(),
+            head: state.head,
+            open_calls,
+            waiting,
+            lost,
+            space: self.space.get(),
+        }
     }
 
     fn enqueue(&self, queue: &mut Queue, event: &Event) -> Result<Position, JournalError> {
         if queue.stopped {
             return Err(JournalError::Stopped);
         }
+        // Ends of calls are left for later and do not come this way.
+        if self.space.get() == Space::Reserved {
+            return Err(JournalError::NoRoom);
+        }
         let seq = queue.encode(event);
         if queue.unsigned >= self.limits.checkpoint_lines {
             self.checkpoint(queue, Calls::Counted);
         }
         Ok(Position { seq })
+    }
+
+    /// Looks how much room there is, at most once a second, and leaves an event when that has changed.
+    fn measure(&self) {
+        let now = self.clock.now();
+        let mut measured = self.measured.lock().expect("no holder of the measure panics");
+        if measured.is_some_and(|at| now.since(at) < MEASURED_EVERY) {
+            return;
+        }
+        *measured = Some(now);
+        // A file system that does not say how full it is will refuse when it is.
+        let Ok(bytes) = free(&self.dir) else { return };
+        let before = self.space.get();
+        let space = Space::of(bytes, self.limits.free_space, self.limits.reserve, before);
+        self.space.set(space);
+        let kind = match (before, space) {
+            (Space::Ample, Space::Scarce | Space::Reserved) => Kind::JournalScarce,
+            (Space::Scarce | Space::Reserved, Space::Ample) => Kind::JournalAmple,
+            _ => return,
+        };
+        if kind == Kind::JournalScarce {
+            tracing::warn!(free_bytes = bytes, wanted_bytes = self.limits.free_space, "the disk of the journal is nearly full");
+        }
+        self.append_later(Event::new(kind, now).number("free_bytes", bytes as i64));
     }
 
     fn encode_later(&self, queue: &mut Queue, kept: &mut Vec<Event>) {
@@ -295,11 +364,13 @@ impl Writer {
         let (group, head, full) = {
             let mut queue = self.queue();
             self.encode_later(&mut queue, &mut output.later);
-            if queue.lines.is_empty() {
+            let now = self.clock.now();
+            let is_old = output.segment.as_ref().is_some_and(|segment| segment.is_older(self.limits.segment_age, now));
+            if queue.lines.is_empty() && !is_old {
                 return;
             }
             let length = output.segment.as_ref().map_or(0, Segment::length) + queue.lines.len() as u64;
-            let full = length >= self.limits.segment_bytes;
+            let full = is_old || length >= self.limits.segment_bytes;
             if full {
                 self.checkpoint(&mut queue, Calls::Listed);
             }
@@ -316,6 +387,9 @@ impl Writer {
         };
         match self.write(output) {
             Ok(()) => {
+                if let Some(segment) = &mut output.segment {
+                    segment.count(head.seq - output.head.seq);
+                }
                 output.head = head;
                 output.lines.clear();
                 output.changes.clear();
@@ -341,7 +415,7 @@ impl Writer {
         };
         let mut segment = match output.segment.take() {
             Some(segment) => segment,
-            None => Segment::create(&self.dir, output.head.seq + 1, sync)?,
+            None => Segment::create(&self.dir, output.head.seq + 1, self.clock.now(), sync)?,
         };
         let written = segment.append(&output.lines, sync);
         // A new file that could not take its first lines is made again, under the same name.
