@@ -80,8 +80,7 @@ impl Manifest {
     /// The manifest in `text`, if one of `keys` signed it.
     pub fn read(text: &[u8], keys: &PublicKeys) -> Result<Self, StatementError> {
         let form = |why: String| StatementError::Form(why);
-        let members: Members =
-            serde_json::from_value(keys.believe(text)?).map_err(|error| form(error.to_string()))?;
+        let members: Members = serde_json::from_value(keys.believe(text)?).map_err(|error| form(error.to_string()))?;
         if members.kind != KIND {
             return Err(form(format!("it is no manifest of a {KIND}")));
         }

@@ -172,11 +172,7 @@ pub fn verify<R: BufRead>(
 }
 
 /// The same of plain, sealed and removed segments. The journal must go through all `heads`.
-pub fn verify_parts<R: BufRead>(
-    parts: impl IntoIterator<Item = Part<R>>,
-    keys: &PublicKeys,
-    heads: &Heads,
-) -> Report {
+pub fn verify_parts<R: BufRead>(parts: impl IntoIterator<Item = Part<R>>, keys: &PublicKeys, heads: &Heads) -> Report {
     let mut verifier = Verifier::new(keys);
     let mut seals = Seals::default();
     let mut place = (String::new(), 0);

@@ -16,6 +16,7 @@ use crate::{
     connections::{self, Connections},
     feed,
     identity::{Providers, refresh},
+    journal::{self, Retention},
     quotas::Quotas,
     reseal,
 };
@@ -39,7 +40,7 @@ const HOUSEKEEPING: Duration = Duration::from_mins(10);
 
 /// Starts the jobs; each ends soon after `stopped` says so.
 pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
-    let journal = app.clone();
+    let (journal, sealing) = (app.clone(), app.clone());
     let following = app.clone();
     let keeping = app.clone();
     let noting = app.clone();
@@ -53,6 +54,10 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
         tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
             let app = journal.clone();
             async move { app.journal.tick().await }
+        })),
+        tokio::spawn(every(journal::KEEPING, stopped.clone(), move || {
+            let app = sealing.clone();
+            async move { keep_journal(&app).await }
         })),
         tokio::spawn(every(feed::POLL, stopped.clone(), move || {
             let app = following.clone();
@@ -117,6 +122,15 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
             async move { housekeeping(&app).await }
         })),
     ]
+}
+
+/// Seals segments of the journal that are full. Whatever stops it, the lines are there as they are.
+async fn keep_journal(app: &App) {
+    let journal = app.journal.clone();
+    let kept = tokio::task::spawn_blocking(move || journal.keep(&Retention::default())).await;
+    if let Ok(Err(error)) = kept {
+        tracing::error!(%error, "journal segments are not sealed");
+    }
 }
 
 /// Writes down when access keys and connections were last used: beside the calls, many at once.

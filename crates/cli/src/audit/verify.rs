@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
-use portcullis_audit::{End, FaultKind, PublicKeys, Report, verify};
+use portcullis_audit::{End, FaultKind, Heads, Part, PublicKeys, Report, verify_parts};
 use portcullis_base::{CallId, printable};
+use portcullis_gateway::journal::{SegmentReader, Stored, digest_of, key_file, stored};
 use serde_json::json;
 
 use crate::{
@@ -63,27 +64,18 @@ fn journals(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The segments of a journal in order.
-fn segments(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::new(format!("{} cannot be read: {error}", directory.display()))),
-    };
-    let is_segment = |path: &PathBuf| {
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        path.extension().is_some_and(|extension| extension == "jsonl")
-            && stem.len() == 16
-            && stem.bytes().all(|b| b.is_ascii_digit())
-    };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_segment).collect();
-    found.sort();
-    Ok(found)
+fn segments(directory: &Path) -> Result<Vec<Stored>> {
+    match stored(directory) {
+        Ok(found) => Ok(found),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(Failure::new(format!("{} cannot be read: {error}", directory.display()))),
+    }
 }
 
 /// Verifies one journal; also how many bytes of an unfinished last line were left out.
 fn check(directory: &Path) -> Result<(Report, u64)> {
     let node = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let key_file = directory.with_file_name(format!("{node}.pub.json"));
+    let key_file = key_file(directory.parent().unwrap_or(directory), &node);
     let keys = fs::read(&key_file)
         .map_err(|error| error.to_string())
         .and_then(|bytes| PublicKeys::parse(&bytes).map_err(|error| error.to_string()))
@@ -91,20 +83,32 @@ fn check(directory: &Path) -> Result<(Report, u64)> {
             Failure::new(format!("the public keys of the journal are needed: {}: {error}", key_file.display()))
                 .help("the file stands beside the journal's directory; copy it along with the journal")
         })?;
-    let files = segments(directory)?;
+    let all = segments(directory)?;
     let mut unfinished = 0;
-    let last = files.len().saturating_sub(1);
-    let readers: Vec<_> = files
-        .iter()
-        .enumerate()
-        .map(|(n, path)| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let reader = File::open(path)
-                .and_then(|file| if n == last { whole_lines(file, &mut unfinished) } else { Ok(file.take(u64::MAX)) });
-            (name, reader.map(BufReader::new))
-        })
-        .collect();
-    Ok((verify(readers, &keys, None), unfinished))
+    let last = all.len().saturating_sub(1);
+    // One after the other: a journal may have more segments than a process may have files.
+    let parts = all.iter().enumerate().map(|(n, stored)| part(stored, n == last, &mut unfinished));
+    let report = verify_parts(parts, &keys, &Heads::new());
+    Ok((report, unfinished))
+}
+
+/// A segment in whichever form it is there; of the last one only whole lines.
+fn part(stored: &Stored, is_last: bool, unfinished: &mut u64) -> Part<Box<dyn BufRead>> {
+    let file = stored.plain.as_ref().or(stored.packed.as_ref()).or(stored.manifest.as_ref());
+    let name = file.and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy().into_owned();
+    let packed = stored.packed.as_ref().filter(|_| stored.plain.is_none());
+    let packed = packed.map(|path| File::open(path).and_then(digest_of)).transpose();
+    let lines = || -> io::Result<Box<dyn BufRead>> {
+        match &stored.plain {
+            Some(path) if is_last => Ok(Box::new(BufReader::new(whole_lines(File::open(path)?, unfinished)?))),
+            _ => Ok(Box::new(SegmentReader::open(stored)?)),
+        }
+    };
+    let (packed, lines) = match packed {
+        Ok(packed) => (packed, stored.has_lines().then(lines)),
+        Err(error) => (None, Some(Err(error))),
+    };
+    Part { name, lines, packed, manifest: stored.manifest.as_ref().map(fs::read) }
 }
 
 /// A segment without the line that is being written to it, or was when its writer died.
@@ -169,7 +173,12 @@ fn count(number: u64, noun: &str) -> String {
 
 fn notes(report: &Report, unfinished: u64) -> Vec<String> {
     let mut notes = Vec::new();
-    if report.first_seq > 1 {
+    if report.manifests > 0 {
+        notes.push(format!("{} sealed, each signed and following the one before", count(report.manifests, "segment")));
+    }
+    if report.first_seq > 1 && report.removed_through + 1 >= report.first_seq {
+        notes.push(format!("numbers 1 to {} were removed, as the journal says", report.first_seq - 1));
+    } else if report.first_seq > 1 {
         notes.push(format!("begins with number {}: earlier segments are not here", report.first_seq));
     }
     match report.end {
@@ -195,6 +204,7 @@ fn print_report(directory: &Path, report: &Report, unfinished: u64) {
     print_json(&json!({
         "journal": directory, "node": report.node, "holds": report.holds(), "segments": report.segments,
         "lines": report.lines, "checkpoints": report.checkpoints, "first_seq": report.first_seq,
+        "manifests": report.manifests, "removed_through": report.removed_through,
         "last_seq": report.head.seq, "last_hash": report.head.hash.to_string(),
         "from": report.span.map(|(first, _)| first.to_string()), "to": report.span.map(|(_, last)| last.to_string()),
         "open_calls": report.open.iter().map(CallId::as_str).collect::<Vec<_>>(),
@@ -211,6 +221,10 @@ fn fault_text(kind: &FaultKind) -> String {
         FaultKind::BadSignature => "the signature of the checkpoint is wrong".to_owned(),
         FaultKind::UnknownKey { key } => format!("the checkpoint is signed by an unknown key {}", printable(key, 60)),
         FaultKind::ForeignNode { node } => format!("the line belongs to another journal, of {}", printable(node, 60)),
+        FaultKind::Repacked => "the compressed file is not the one that was sealed".to_owned(),
+        FaultKind::BadManifest { why } => format!("the manifest of the segment does not hold: {}", printable(why, 200)),
+        FaultKind::NotSealed => "the segment has other lines than were sealed".to_owned(),
+        FaultKind::Missing => "the segment is gone, and the journal does not say that it was removed".to_owned(),
         FaultKind::Unreadable { error } => format!("it cannot be read: {}", printable(error, 200)),
     }
 }

@@ -26,7 +26,10 @@ use super::{
     writer::{Start, Writer},
 };
 
-pub(super) fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<(Writer, Recovery, PublicKeys), JournalError> {
+pub(super) fn open(
+    settings: &Settings<'_>,
+    clock: Arc<dyn Clock>,
+) -> Result<(Writer, Recovery, PublicKeys), JournalError> {
     let dir = settings.dir.join(node_name(settings)?);
     private_dir(&dir).map_err(file_error(&dir))?;
     let lock = lock(&dir)?;
@@ -159,8 +162,7 @@ fn find_end(dir: &Path, node: &str, keys: &PublicKeys) -> Result<Found, JournalE
         found.clean &= read.report.end == End::Stopped;
         found.head = read.report.head;
         found.open = read.report.open;
-        found.segment =
-            Some(Segment::open(path, read.holds, began, read.report.lines).map_err(file_error(path))?);
+        found.segment = Some(Segment::open(path, read.holds, began, read.report.lines).map_err(file_error(path))?);
         break;
     }
     Ok(found)

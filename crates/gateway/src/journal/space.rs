@@ -1,6 +1,10 @@
 //! Room on the disk: what is nearly full is told, and what is left at the end is kept for ends of calls.
 
-use std::{io, path::Path, sync::atomic::{AtomicU8, Ordering}};
+use std::{
+    io,
+    path::Path,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

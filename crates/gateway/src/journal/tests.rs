@@ -1,5 +1,7 @@
 //! What the journal survives.
 
+mod keeping;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},

@@ -319,7 +319,11 @@ impl Writer {
             _ => return,
         };
         if kind == Kind::JournalScarce {
-            tracing::warn!(free_bytes = bytes, wanted_bytes = self.limits.free_space, "the disk of the journal is nearly full");
+            tracing::warn!(
+                free_bytes = bytes,
+                wanted_bytes = self.limits.free_space,
+                "the disk of the journal is nearly full"
+            );
         }
         self.append_later(Event::new(kind, now).number("free_bytes", bytes as i64));
     }
