@@ -278,10 +278,8 @@ impl Seals {
         let begins = report.head == Head::start();
         let expected = report.head.seq + 1;
         if manifest.first_seq != expected && !begins {
-            return Err(match manifest.first_seq > expected {
-                true => FaultKind::Gap { expected },
-                false => FaultKind::Reordered { expected },
-            });
+            let gap = FaultKind::Gap { expected };
+            return Err(if manifest.first_seq > expected { gap } else { FaultKind::Reordered { expected } });
         }
         if !begins && manifest.previous != report.head.hash {
             return Err(bad("it follows another line than the one before"));
