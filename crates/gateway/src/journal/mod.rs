@@ -10,9 +10,11 @@
 mod failure;
 mod group;
 mod index;
+mod lines;
 mod recover;
 mod segment;
 mod settings;
+mod stored;
 mod writer;
 
 #[cfg(test)]
@@ -27,8 +29,10 @@ use self::writer::Writer;
 pub use self::{
     failure::JournalError,
     index::{Indexed, Indexer, IndexerError},
+    lines::{Line, Lines},
     segment::{key_file, segments},
     settings::{Durability, Limits, Settings},
+    stored::{SegmentReader, Stored, stored},
 };
 use crate::correlation;
 
