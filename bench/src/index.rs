@@ -59,7 +59,7 @@ pub async fn run(index: &Index) -> Result<()> {
             let to = index.events.min(seq + index.batch);
             let entries = (seq + 1..=to).map(event).collect::<Result<Vec<_>>>()?;
             bytes += entries.iter().map(|entry| entry.line.len() as u64 + 1).sum::<u64>();
-            let cursor = AuditCursor { node: NODE.into(), seq: to, segment: 1, segment_bytes: 0 };
+            let cursor = AuditCursor { node: NODE.into(), seq: to };
             let began = Instant::now();
             ensure!(store.append_audit(&entries, seq, &cursor).await?, "somebody else feeds this index");
             took += began.elapsed();

@@ -183,6 +183,10 @@ kinds! {
     JournalResumed = "journal.resumed",
     /// The journal was closed by its writer.
     JournalStopped = "journal.stopped",
+    /// Somebody looked at the record: at which part of it, and whether with arguments and results.
+    AuditViewed = "audit.viewed",
+    /// Somebody took a part of the record with them.
+    AuditExported = "audit.exported",
     /// Settings or rules were loaded.
     SettingsLoaded = "settings.loaded",
 }

@@ -12,6 +12,10 @@ CREATE INDEX audit_open_at ON audit_open (happened_at);
 INSERT INTO audit_open (node, seq, happened_at, line) SELECT node, seq, happened_at, line FROM audit_index;
 DROP TABLE audit_index;
 
+-- A place in a journal is the number of its line, wherever the line has moved to.
+ALTER TABLE audit_cursors DROP COLUMN segment;
+ALTER TABLE audit_cursors DROP COLUMN segment_bytes;
+
 -- Lines of one journal that follow each other. times: seq and moment of each. forgotten_at: it counts no more and goes soon.
 CREATE TABLE audit_buckets (
     bucket INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -33,10 +33,6 @@ pub struct AuditCursor {
     pub node: String,
     /// The last line indexed.
     pub seq: i64,
-    /// The first line of the segment it is in: the segment's name.
-    pub segment: i64,
-    /// Where in that segment the next line begins, in bytes.
-    pub segment_bytes: i64,
 }
 
 /// Which part of what was found, newest first.
@@ -76,9 +72,8 @@ impl AuditEntry {
 impl Store {
     /// How far the journal of `node` has been indexed.
     pub async fn audit_cursor(&self, node: &str) -> Result<Option<AuditCursor>, StoreError> {
-        let sql = "select node, seq, segment, segment_bytes from audit_cursors where node = $1";
+        let sql = "select node, seq from audit_cursors where node = $1";
         let Some(mut row) = self.db.query_first(sql, &params![node]).await? else { return Ok(None) };
-        let (node, seq, segment, segment_bytes) = (row.take()?, row.take()?, row.take()?, row.take()?);
-        Ok(Some(AuditCursor { node, seq, segment, segment_bytes }))
+        Ok(Some(AuditCursor { node: row.take()?, seq: row.take()? }))
     }
 }

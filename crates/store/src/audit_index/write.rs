@@ -86,14 +86,10 @@ impl Store {
             }
             let rows: Vec<_> = open.iter().map(row).collect();
             tx.insert_many("audit_open", &OPEN, &rows).await?;
-            if let Some(AuditCursor { node, seq, segment, segment_bytes }) = cursor {
-                tx.execute(
-                    "insert into audit_cursors (node, seq, segment, segment_bytes) values ($1, $2, $3, $4) \
-                     on conflict (node) do update set seq = excluded.seq, segment = excluded.segment, \
-                     segment_bytes = excluded.segment_bytes",
-                    &params![node, *seq, *segment, *segment_bytes],
-                )
-                .await?;
+            if let Some(AuditCursor { node, seq }) = cursor {
+                let sql = "insert into audit_cursors (node, seq) values ($1, $2) \
+                           on conflict (node) do update set seq = excluded.seq";
+                tx.execute(sql, &params![node, *seq]).await?;
             }
             Ok(true)
         })

@@ -47,7 +47,7 @@ fn parsed(line: &str) -> AuditEntry {
 }
 
 fn cursor(node: &str, seq: i64) -> AuditCursor {
-    AuditCursor { node: node.into(), seq, segment: 1, segment_bytes: seq * 100 }
+    AuditCursor { node: node.into(), seq }
 }
 
 const ALL: AuditPage = AuditPage { limit: 10_000, before: None };
