@@ -68,6 +68,17 @@ impl AuditFilter {
         conditions.into_iter().filter_map(|(fields, value)| value.as_deref().map(|value| (fields, value)))
     }
 
+    /// What is set, as `name=value` with a space between: for the record of who looked at what.
+    pub fn in_words(&self) -> String {
+        let exact = self.exact().map(|(fields, value)| (fields[0].as_str(), value.to_owned()));
+        let kind = self.kind.iter().map(|kind| ("kind", kind.clone()));
+        let text = self.text.iter().map(|text| ("text", text.clone()));
+        let since = self.since.iter().map(|since| ("since", since.to_string()));
+        let until = self.until.iter().map(|until| ("until", until.to_string()));
+        let words = exact.chain(kind).chain(text).chain(since).chain(until);
+        words.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether an event is looked for. This is the law; whatever the index says only narrows down where to look.
     pub(super) fn matches(&self, row: &IndexRow) -> bool {
         let values = Field::values(row);
