@@ -50,7 +50,12 @@ pub async fn run(index: &Index) -> Result<()> {
         None => DatabaseSettings::Sqlite(path.clone()),
     };
     let store = Store::open(&settings, Timestamp::from_millis(BEGINNING)).await?;
-    println!("{} events, {} a commit, into {}", index.events, index.batch, if index.postgres.is_some() { "PostgreSQL" } else { "SQLite" });
+    println!(
+        "{} events, {} a commit, into {}",
+        index.events,
+        index.batch,
+        if index.postgres.is_some() { "PostgreSQL" } else { "SQLite" }
+    );
     println!("\n| events | events/s | of the first | resident MiB |\n|---:|---:|---:|---:|");
     let (mut seq, mut bytes, mut first, mut last) = (0, 0, None, 0.0);
     while seq < index.events {
@@ -77,7 +82,11 @@ pub async fn run(index: &Index) -> Result<()> {
             .map(|file| file.metadata().map_or(0, |metadata| metadata.len()))
             .sum();
         let events = index.events as f64;
-        println!("A line has {:.0} bytes in the journal; the index takes {:.0} bytes of it.", bytes as f64 / events, size as f64 / events);
+        println!(
+            "A line has {:.0} bytes in the journal; the index takes {:.0} bytes of it.",
+            bytes as f64 / events,
+            size as f64 / events
+        );
     }
     ask(&store, index.events).await
 }
@@ -96,12 +105,55 @@ async fn ask(store: &Store, events: i64) -> Result<()> {
         ("a page in the middle", Box::new(|n| (any(), Some(middle(n))))),
         ("a person", Box::new(|n| (AuditFilter { person: Some(format!("usr_{}", n * 7)), ..any() }, None))),
         ("a person who was here once", Box::new(|_| (AuditFilter { person: some(RARE), ..any() }, None))),
-        ("a tool", Box::new(|n| (AuditFilter { server: Some(format!("server{}", n % 12)), name: Some(format!("tool_{}", n % 40)), ..any() }, None))),
+        (
+            "a tool",
+            Box::new(|n| {
+                (
+                    AuditFilter {
+                        server: Some(format!("server{}", n % 12)),
+                        name: Some(format!("tool_{}", n % 40)),
+                        ..any()
+                    },
+                    None,
+                )
+            }),
+        ),
         ("denied calls", Box::new(|_| (AuditFilter { effect: some("deny"), ..any() }, None))),
-        ("failures of a person at a server", Box::new(|n| (AuditFilter { person: Some(format!("usr_{n}")), server: Some(format!("server{}", n % 12)), outcome: some("failure"), ..any() }, None))),
-        ("two that never meet", Box::new(|_| (AuditFilter { kind: some("call."), outcome: some("denied"), rule: some("access"), ..any() }, None))),
+        (
+            "failures of a person at a server",
+            Box::new(|n| {
+                (
+                    AuditFilter {
+                        person: Some(format!("usr_{n}")),
+                        server: Some(format!("server{}", n % 12)),
+                        outcome: some("failure"),
+                        ..any()
+                    },
+                    None,
+                )
+            }),
+        ),
+        (
+            "two that never meet",
+            Box::new(|_| {
+                (AuditFilter { kind: some("call."), outcome: some("denied"), rule: some("access"), ..any() }, None)
+            }),
+        ),
         ("tokens, by the beginning of the kind", Box::new(|_| (AuditFilter { kind: some("token."), ..any() }, None))),
-        ("a person in one day", Box::new(|n| (AuditFilter { person: Some(format!("usr_{n}")), since: Some(Timestamp::from_millis(middle(n))), until: Some(Timestamp::from_millis(middle(n) + 86_400_000)), ..any() }, None))),
+        (
+            "a person in one day",
+            Box::new(|n| {
+                (
+                    AuditFilter {
+                        person: Some(format!("usr_{n}")),
+                        since: Some(Timestamp::from_millis(middle(n))),
+                        until: Some(Timestamp::from_millis(middle(n) + 86_400_000)),
+                        ..any()
+                    },
+                    None,
+                )
+            }),
+        ),
         ("a call", Box::new(|n| (AuditFilter { call: Some(call(events as u64 / 50 * n)), ..any() }, None))),
         ("a request", Box::new(|n| (AuditFilter { request: Some(request(events as u64 / 50 * n)), ..any() }, None))),
         ("a call that never was", Box::new(|n| (AuditFilter { call: Some(format!("call_none{n}")), ..any() }, None))),
@@ -119,7 +171,12 @@ async fn ask(store: &Store, events: i64) -> Result<()> {
             took.push(began.elapsed().as_secs_f64() * 1000.0);
         }
         took.sort_by(f64::total_cmp);
-        println!("| {name} | {:.1} | {:.1} | {:.1} |", found as f64 / TIMES as f64, took[took.len() / 2], took[took.len() * 95 / 100]);
+        println!(
+            "| {name} | {:.1} | {:.1} | {:.1} |",
+            found as f64 / TIMES as f64,
+            took[took.len() / 2],
+            took[took.len() * 95 / 100]
+        );
     }
     println!("\nResident at the end: {:.0} MiB.", resident()?);
     Ok(())
@@ -162,23 +219,36 @@ fn event(seq: i64) -> Result<AuditEntry> {
     };
     let head = format!(r#"{{"seq":{seq},"at":"{at}","node":"{NODE}""#);
     let hash = format!(r#""hash":"{:016x}{:016x}{:011x}""#, stirred(n * 5), stirred(n * 7), stirred(n * 11) >> 20);
-    let actor = format!(r#""request":"{request}","trace":"{trace}",{who},"client":"client-{}","address":"{address}""#, person % 7);
+    let actor = format!(
+        r#""request":"{request}","trace":"{trace}",{who},"client":"client-{}","address":"{address}""#,
+        person % 7
+    );
     let target = format!(r#""server":"server{server}","method":"tools/call","name":"tool_{tool}""#);
     let line = match luck >> 32 & 0xff {
-        0..4 => format!(r#"{head},"event":"token.refreshed",{actor},"outcome":"success","details":{{"grant":"grt_{:016x}"}},{hash}}}"#, stirred(person)),
-        4..6 => format!(r#"{head},"event":"signin.failed",{actor},"outcome":"denied","details":{{"why":"password"}},{hash}}}"#),
+        0..4 => format!(
+            r#"{head},"event":"token.refreshed",{actor},"outcome":"success","details":{{"grant":"grt_{:016x}"}},{hash}}}"#,
+            stirred(person)
+        ),
+        4..6 => format!(
+            r#"{head},"event":"signin.failed",{actor},"outcome":"denied","details":{{"why":"password"}},{hash}}}"#
+        ),
         luck_of_pair if n % 2 == 0 => {
             let effect = if luck_of_pair < 12 { "deny" } else { "allow" };
             format!(
                 r#"{head},"event":"call.decided","call":"{call}",{actor},{target},"effect":"{effect}","rule":"access","revision":"47DEQpj8HBSa","details":{{"classes":"read","arguments":{{"query":"{:016x}","limit":{},"path":"/srv/projects/{}/readme"}},"request_bytes":{}}},{hash}}}"#,
-                stirred(n * 13), luck % 100, luck % 1000, luck % 4000
+                stirred(n * 13),
+                luck % 100,
+                luck % 1000,
+                luck % 4000
             )
         }
         luck_of_pair => {
             let outcome = if luck_of_pair > 250 { "failure" } else { "success" };
             format!(
                 r#"{head},"event":"call.ended","call":"{call}",{actor},{target},"outcome":"{outcome}","details":{{"duration_us":{},"upstream_us":{},"response_bytes":{}}},{hash}}}"#,
-                luck % 90_000, luck % 80_000, luck % 60_000
+                luck % 90_000,
+                luck % 80_000,
+                luck % 60_000
             )
         }
     };

@@ -31,8 +31,11 @@ impl Store {
             let at = entry.row.at;
             if let (Some(rule), Some(effect)) = (entry.row.rule, entry.row.effect) {
                 let key = (rule, effect);
-                let hits = hits.entry(key).or_insert_with_key(|(rule, effect)| {
-                    RuleHits { rule: rule.clone(), effect: effect.clone(), count: 0, last: at }
+                let hits = hits.entry(key).or_insert_with_key(|(rule, effect)| RuleHits {
+                    rule: rule.clone(),
+                    effect: effect.clone(),
+                    count: 0,
+                    last: at,
                 });
                 hits.count += 1;
             }

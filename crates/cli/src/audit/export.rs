@@ -33,7 +33,8 @@ pub(super) async fn write(export: &Export, settings: &Settings) -> Result<()> {
     let filter = filter(&export.events)?;
     let house = House::existing(settings).await?;
     let unwritten = |error: io::Error| {
-        Failure::new(format!("{} cannot be written: {error}", export.to.display())).help("choose a file that is not there yet")
+        Failure::new(format!("{} cannot be written: {error}", export.to.display()))
+            .help("choose a file that is not there yet")
     };
     // Made first: nothing is recorded of an export that cannot begin. Only its owner may read it.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&export.to).map_err(unwritten)?;

@@ -29,7 +29,11 @@ pub(super) async fn again(node: Option<&str>, settings: &Settings) -> Result<()>
     if let Some(wanted) = node {
         nodes.retain(|node| node == wanted);
         if nodes.is_empty() {
-            return Err(Failure::new(format!("there is no journal of \"{}\" in {}", printable(wanted, 60), dir.display())));
+            return Err(Failure::new(format!(
+                "there is no journal of \"{}\" in {}",
+                printable(wanted, 60),
+                dir.display()
+            )));
         }
     }
     for node in nodes {
@@ -47,7 +51,9 @@ pub(super) async fn again(node: Option<&str>, settings: &Settings) -> Result<()>
         progress("");
         line(format_args!("{node}: indexed up to number {seq}, {rows} events by this command"));
         if skipped > 0 {
-            note(format_args!("note: {skipped} lines cannot be read and are not found; `portcullis audit verify` says which"));
+            note(format_args!(
+                "note: {skipped} lines cannot be read and are not found; `portcullis audit verify` says which"
+            ));
         }
     }
     Ok(())

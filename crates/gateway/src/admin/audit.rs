@@ -112,9 +112,8 @@ impl Wanted {
             return Err(Unanswered::Question("A condition is too long."));
         }
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let when = |text: &str| {
-            given(text).map(|text| moment(&text, now).ok_or(Unanswered::Question(NO_MOMENT))).transpose()
-        };
+        let when =
+            |text: &str| given(text).map(|text| moment(&text, now).ok_or(Unanswered::Question(NO_MOMENT))).transpose();
         Ok(AuditFilter {
             person: given(&self.person),
             client: given(&self.client),
@@ -140,7 +139,9 @@ impl Wanted {
     fn page(&self) -> Result<AuditPage, Unanswered> {
         let limit = match self.limit.trim() {
             "" => PER_PAGE,
-            text => text.parse().ok().filter(|limit| (1..=MOST).contains(limit)).ok_or(Unanswered::Question(NO_LIMIT))?,
+            text => {
+                text.parse().ok().filter(|limit| (1..=MOST).contains(limit)).ok_or(Unanswered::Question(NO_LIMIT))?
+            }
         };
         if self.cursor.is_empty() {
             return Ok(AuditPage::first(limit));
@@ -148,13 +149,15 @@ impl Wanted {
         let mut parts = self.cursor.splitn(3, '.');
         let mut number = || parts.next().and_then(|part| part.parse::<i64>().ok());
         let (at, seq) = (number(), number());
-        let before = at.zip(seq).zip(parts.next()).map(|((at, seq), node)| (Timestamp::from_millis(at), node.into(), seq));
+        let before =
+            at.zip(seq).zip(parts.next()).map(|((at, seq), node)| (Timestamp::from_millis(at), node.into(), seq));
         let before = before.ok_or(Unanswered::Question("This is no place in the list: go back to its beginning."))?;
         Ok(AuditPage { limit, before: Some(before) })
     }
 }
 
-const NO_MOMENT: &str = "A time is written as 2026-11-23, 2026-11-23T04:00, 2026-11-23T04:00:00Z, or how long ago: 24h, 7d.";
+const NO_MOMENT: &str =
+    "A time is written as 2026-11-23, 2026-11-23T04:00, 2026-11-23T04:00:00Z, or how long ago: 24h, 7d.";
 const NO_LIMIT: &str = "At most 500 events are given at a time.";
 
 /// A moment, a day or a minute of UTC, or how long ago.
@@ -222,7 +225,9 @@ async fn list(
         next: found.next,
         wrong,
     };
-    Ok(audit(&view).status(if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }).into_response())
+    Ok(audit(&view)
+        .status(if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK })
+        .into_response())
 }
 
 #[derive(Deserialize)]
@@ -272,7 +277,8 @@ fn row(entry: &AuditEntry, sight: Sight) -> EventRow {
     let row = entry.row.clone();
     let line = members(entry, sight);
     let details = line.get("details").and_then(|details| details.as_object()).into_iter().flatten();
-    let details = details.map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), Into::into)));
+    let details =
+        details.map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), Into::into)));
     EventRow { details: details.collect(), row }
 }
 
@@ -296,7 +302,8 @@ mod tests {
 
     #[test]
     fn a_place_in_the_list_leads_back_to_it_and_nothing_else_does() {
-        let place = |cursor: &str| Wanted { cursor: cursor.into(), ..Wanted::default() }.page().ok().map(|page| page.before);
+        let place =
+            |cursor: &str| Wanted { cursor: cursor.into(), ..Wanted::default() }.page().ok().map(|page| page.before);
         assert_eq!(place(""), Some(None));
         assert_eq!(place("5.7.no.de"), Some(Some((Timestamp::from_millis(5), "no.de".into(), 7))));
         for wrong in ["x", "5", "5.x.node", "5.7", "99999999999999999999.1.n"] {

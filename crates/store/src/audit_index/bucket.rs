@@ -155,7 +155,8 @@ const fn value_term(hash: u64) -> i64 {
 /// FNV-1a with a last stir. Stored: it must never change. Nothing is decided by it, so nobody gains by making two alike.
 fn hash(field: Field, text: &str) -> u64 {
     let bytes = field.as_str().bytes().chain([0]).chain(text.bytes());
-    let mixed = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mixed =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 32)
 }
@@ -247,7 +248,11 @@ impl Bucket {
             lines: entries.len(),
             times: pack_times(entries)?,
             chunks: entries.chunks(CHUNK).map(&mut chunk).collect::<Result<_, _>>()?,
-            places: slices.into_iter().map(slice).chain(lists.into_iter().map(|(term, list)| (term, list.bytes))).collect(),
+            places: slices
+                .into_iter()
+                .map(slice)
+                .chain(lists.into_iter().map(|(term, list)| (term, list.bytes)))
+                .collect(),
             names: names.into_iter().map(|(term, (field, name))| (term, field, name)).collect(),
         })
     }

@@ -109,9 +109,9 @@ impl Store {
         for portion in BUCKETS.into_iter().chain(std::iter::repeat(BUCKETS[BUCKETS.len() - 1])) {
             let values = params![until, since, before.0, before.1, portion as i64];
             let rows = self.db.query(sql, &values).await?;
-            let buckets = rows.into_iter().map(|mut row| {
-                Ok(Found { bucket: row.take()?, node: row.take()?, last_at: row.take()? })
-            });
+            let buckets = rows
+                .into_iter()
+                .map(|mut row| Ok(Found { bucket: row.take()?, node: row.take()?, last_at: row.take()? }));
             let buckets = buckets.collect::<Result<Vec<_>, StoreError>>()?;
             let Some(last) = buckets.last() else { break };
             before = (last.last_at, last.bucket);
@@ -159,10 +159,12 @@ impl Store {
                 }
             }
             if n > 0 {
-                these.retain(|bucket, places| met.get(bucket).is_some_and(|before| {
-                    places.keep(before);
-                    true
-                }));
+                these.retain(|bucket, places| {
+                    met.get(bucket).is_some_and(|before| {
+                        places.keep(before);
+                        true
+                    })
+                });
             }
             these.retain(|_, places| !places.is_empty());
             met = these;

@@ -115,7 +115,10 @@ fn filter(dice: &mut Dice) -> AuditFilter {
             13 => filter.trace = Some(format!("{:032x}", dice.below(1200))),
             14 => filter.approval = Some(format!("apr_{}", dice.below(10))),
             15 => filter.grant = Some(format!("grt_{}", dice.below(10))),
-            16 => filter.text = some(dice.one(&["note", "NOTE", "0%", "_", "%", "ÄGI", "rule1", "!", "none", "client2", ""])),
+            16 => {
+                filter.text =
+                    some(dice.one(&["note", "NOTE", "0%", "_", "%", "ÄGI", "rule1", "!", "none", "client2", ""]))
+            }
             _ => {
                 filter.since = Some(Timestamp::from_millis(NOW.as_millis() + dice.below(7000) as i64));
                 filter.until = Some(Timestamp::from_millis(NOW.as_millis() + dice.below(9000) as i64));
@@ -129,12 +132,17 @@ fn filter(dice: &mut Dice) -> AuditFilter {
 fn naive(filter: &AuditFilter, line: &Value) -> bool {
     let at = Timestamp::parse(line["at"].as_str().unwrap()).unwrap();
     let is = |wanted: &Option<String>, places: &[&str]| {
-        wanted.as_ref().is_none_or(|wanted| places.iter().any(|place| line.pointer(place).and_then(Value::as_str) == Some(wanted)))
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| places.iter().any(|place| line.pointer(place).and_then(Value::as_str) == Some(wanted)))
     };
     let within = |text: &String| {
         let names = ["person_name", "client", "server", "name", "rule"];
         text.is_empty() && names.iter().any(|name| line[name].is_string())
-            || names.iter().filter_map(|name| line[name].as_str()).any(|name| name.to_lowercase().contains(&text.to_lowercase()))
+            || names
+                .iter()
+                .filter_map(|name| line[name].as_str())
+                .any(|name| name.to_lowercase().contains(&text.to_lowercase()))
     };
     is(&filter.person, &["/person", "/person_name"])
         && is(&filter.client, &["/client"])

@@ -136,7 +136,8 @@ pub fn audit(view: &Audit<'_>) -> Page {
 
 fn address(asked: &[(&str, &str)], cursor: Option<&str>) -> String {
     let set = asked.iter().filter(|(_, value)| !value.trim().is_empty());
-    let query = Serializer::new(String::new()).extend_pairs(set).extend_pairs(cursor.map(|cursor| ("cursor", cursor))).finish();
+    let query =
+        Serializer::new(String::new()).extend_pairs(set).extend_pairs(cursor.map(|cursor| ("cursor", cursor))).finish();
     if query.is_empty() { "/admin/audit".into() } else { format!("/admin/audit?{query}") }
 }
 
@@ -308,7 +309,9 @@ pub fn story(view: &Story<'_>) -> Page {
 
 fn told(Chapter { after_ms, event }: &Chapter) -> Markup {
     let row = &event.row;
-    let number = |name: &str| event.details.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.parse::<i64>().ok());
+    let number = |name: &str| {
+        event.details.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.parse::<i64>().ok())
+    };
     let sizes = [("request_bytes", "in"), ("response_bytes", "out"), ("bytes_in", "in"), ("bytes_out", "out")];
     html! {
         div.heading {
