@@ -3,9 +3,10 @@
 //! one machine.
 //!
 //! The numbers that count are ratios between rows of one run; absolute numbers belong to the machine. Run it with
-//! `cargo run --release -p portcullis-bench -- run`. It is not part of the tests.
+//! `cargo run --release -p portcullis-bench -- run`. It is not part of the tests. `-- index` measures the index of the journals.
 
 mod http;
+mod index;
 mod load;
 mod report;
 mod sessions;
@@ -30,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Run everything and print the ratios.
     Run(Run),
+    /// Fill the audit index, and ask it.
+    Index(index::Index),
     /// The fast upstream (started by `run` as a process of its own).
     Upstream {
         /// Where to listen.
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match Arguments::parse().command {
         Command::Run(run) => runtime.block_on(measure(run)),
+        Command::Index(index) => runtime.block_on(index::run(&index)),
         Command::Upstream { listen, speaks } => runtime.block_on(upstream::serve(listen, speaks)),
     }
 }

@@ -189,6 +189,10 @@ kinds! {
     JournalScarce = "journal.scarce",
     /// It is not any more.
     JournalAmple = "journal.ample",
+    /// Somebody looked at the record: at which part of it, and whether with arguments and results.
+    AuditViewed = "audit.viewed",
+    /// Somebody took a part of the record with them.
+    AuditExported = "audit.exported",
     /// Settings or rules were loaded.
     SettingsLoaded = "settings.loaded",
 }

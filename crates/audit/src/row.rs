@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use portcullis_base::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{chain::CHECKPOINT, json::read_moment};
 
-/// One row of the index. The line itself stays in the journal.
+/// What an event is found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexRow {
     /// Whose journal.
@@ -20,6 +21,10 @@ pub struct IndexRow {
     pub kind: String,
     /// The call, if any.
     pub call: Option<String>,
+    /// The request that it comes of, in hexadecimal.
+    pub request: Option<String>,
+    /// The trace that the request belongs to, in hexadecimal.
+    pub trace: Option<String>,
     /// The person's identifier.
     pub person: Option<String>,
     /// The name they signed in with.
@@ -40,6 +45,14 @@ pub struct IndexRow {
     pub effect: Option<String>,
     /// Which rule said it.
     pub rule: Option<String>,
+    /// The revision of the rules.
+    pub revision: Option<String>,
+    /// The approval that it is about, or that a call waits for or ran on.
+    pub approval: Option<String>,
+    /// The grant that it is about, or that a token came of.
+    pub grant: Option<String>,
+    /// The token that it is about, by an identifier that nobody can use as one.
+    pub token: Option<String>,
 }
 
 /// A line that cannot be indexed.
@@ -63,6 +76,8 @@ struct Members<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
     call: Option<String>,
+    request: Option<String>,
+    trace: Option<String>,
     person: Option<String>,
     person_name: Option<String>,
     client: Option<String>,
@@ -73,6 +88,20 @@ struct Members<'a> {
     outcome: Option<String>,
     effect: Option<String>,
     rule: Option<String>,
+    revision: Option<String>,
+    #[serde(borrow)]
+    details: Option<Details<'a>>,
+}
+
+/// Details that events are found by. What is no text is none of them: that a detail is odd hides no event.
+#[derive(Default, Deserialize)]
+struct Details<'a> {
+    #[serde(borrow)]
+    approval: Option<&'a RawValue>,
+    #[serde(borrow)]
+    grant: Option<&'a RawValue>,
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
 }
 
 impl IndexRow {
@@ -83,12 +112,16 @@ impl IndexRow {
             return Ok((members.seq, None));
         }
         let at = read_moment(&members.at).ok_or_else(|| RowError("\"at\" is not a moment".into()))?;
+        let details = members.details.unwrap_or_default();
+        let text = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let row = Self {
             node: members.node.into_owned(),
             seq: members.seq,
             at,
             kind: members.event.into_owned(),
             call: members.call,
+            request: members.request,
+            trace: members.trace,
             person: members.person,
             person_name: members.person_name,
             client: members.client,
@@ -99,6 +132,10 @@ impl IndexRow {
             outcome: members.outcome,
             effect: members.effect,
             rule: members.rule,
+            revision: members.revision,
+            approval: text(details.approval),
+            grant: text(details.grant),
+            token: text(details.token),
         };
         Ok((row.seq, Some(row)))
     }

@@ -335,6 +335,44 @@ Examples:
   portcullis audit query --person ana --kind call. --since 1h
   portcullis audit query --outcome denied --json | jq .")]
     Query(Box<Query>),
+    /// Tell the story of one call: decision, approvals, sign-in, process, end
+    #[command(after_help = "\
+Examples:
+  portcullis audit show call_…
+  portcullis audit show call_… --arguments     that somebody looked is recorded")]
+    Show {
+        /// Identifier of the call, as `audit query --json` shows it
+        call: String,
+        /// With arguments and results, as far as they were kept
+        #[arg(long)]
+        arguments: bool,
+        /// The lines, in the order of time
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write events to a file
+    ///
+    /// Without a filter, JSONL is every line of every journal of this data directory, checkpoints included, in its order: a
+    /// copy that can be proved. With one, and as CSV, it is what the index finds, the newest first. That it was made, by whom
+    /// and of what, is recorded before.
+    #[command(after_help = "\
+Examples:
+  portcullis audit export --to audit.jsonl
+  portcullis audit export --format csv --since 30d --person ana --to ana.csv")]
+    Export(Box<Export>),
+    /// Make the index anew from the journals
+    ///
+    /// Works while the gateway runs. Searches find less until it is done. What is no longer in a journal of this data
+    /// directory is no longer found.
+    #[command(after_help = "\
+Examples:
+  portcullis audit reindex
+  portcullis audit reindex --node cli")]
+    Reindex {
+        /// Only the journal of this node
+        #[arg(long)]
+        node: Option<String>,
+    },
     /// Check the journal: every line chained to the one before, every checkpoint signed
     ///
     /// Needs no running gateway and no database. Exit code 1 when something is changed, missing or out of order.
@@ -352,14 +390,18 @@ Examples:
     },
 }
 
-#[derive(Args, Debug)]
-pub struct Query {
+/// Which events are meant: those that match everything that is given.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Events {
     /// Account name or identifier of the person
     #[arg(long)]
     pub person: Option<String>,
     /// Identifier of the client
     #[arg(long)]
     pub client: Option<String>,
+    /// Address that the request came from
+    #[arg(long)]
+    pub address: Option<String>,
     /// Name of the server
     #[arg(long)]
     pub server: Option<String>,
@@ -369,27 +411,72 @@ pub struct Query {
     /// success, failure, denied, timeout or unknown
     #[arg(long)]
     pub outcome: Option<String>,
+    /// What the rules said: allow, ask, step_up or deny
+    #[arg(long)]
+    pub effect: Option<String>,
+    /// Name of the rule that said it
+    #[arg(long)]
+    pub rule: Option<String>,
     /// MCP method, such as tools/call
     #[arg(long)]
     pub method: Option<String>,
     /// Name of the tool, prompt, resource or other object
-    #[arg(long)]
+    #[arg(long, visible_alias = "tool")]
     pub name: Option<String>,
     /// Identifier of one call
     #[arg(long)]
     pub call: Option<String>,
+    /// Identifier of one request
+    #[arg(long)]
+    pub request: Option<String>,
+    /// Identifier of one trace
+    #[arg(long)]
+    pub trace: Option<String>,
+    /// Identifier of an approval
+    #[arg(long)]
+    pub approval: Option<String>,
+    /// Identifier of a grant, or of one of its tokens
+    #[arg(long)]
+    pub grant: Option<String>,
+    /// A part of the name of a person, client, server, tool or rule, in small or capital letters
+    #[arg(long, value_name = "PART")]
+    pub text: Option<String>,
     /// Not older: a moment (2026-11-23T04:00:00Z) or how long ago (15m, 24h, 7d)
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
     /// Older than this, in the same form
     #[arg(long, value_name = "WHEN")]
     pub until: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Query {
+    #[command(flatten)]
+    pub events: Events,
     /// How many at most [default: 50, with --json 100000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: Option<u32>,
     /// The lines as they stand in the journal
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Export {
+    #[command(flatten)]
+    pub events: Events,
+    /// jsonl: lines as they stand in the journal; csv: a table
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub format: ExportFormat,
+    /// The file that is made; it must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Jsonl,
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]

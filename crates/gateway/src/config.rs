@@ -343,6 +343,15 @@ pub struct Audit {
     pub durability: Durability,
     /// What of a call's arguments is written.
     pub arguments: Keep,
+    /// What events are found by.
+    pub index: AuditIndex,
+}
+
+/// The index of the audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditIndex {
+    /// Events are found for so long; they stay in the journal for as long as that is kept.
+    pub keep: Duration,
 }
 
 impl Config {

@@ -206,6 +206,9 @@ async fn housekeeping(app: &App) {
     if let Err(error) = app.store.purge_rights(now.minus(RIGHTS_REMEMBERED), now).await {
         tracing::error!(%error, "approvals and rights that are long over cannot be removed");
     }
+    if let Err(error) = app.store.expire_audit(now.minus(app.config.audit.index.keep)).await {
+        tracing::error!(%error, "events that are too old cannot be taken out of the index");
+    }
 }
 
 async fn every<F, Done>(period: Duration, mut stopped: watch::Receiver<bool>, job: F)

@@ -68,6 +68,7 @@ pub mod signing;
 pub mod snapshot;
 pub mod start;
 pub mod step_up;
+pub mod story;
 pub mod system;
 pub mod toolbox;
 pub mod tools;

@@ -44,6 +44,20 @@ impl DatabaseSettings {
     }
 }
 
+/// Rows are inserted so many at a time, and the rest in smaller portions.
+pub(crate) const PORTIONS: [usize; 3] = [64, 8, 1];
+
+/// A statement that inserts so many rows.
+pub(crate) fn insert_sql(table: &str, columns: &[&str], rows: usize) -> String {
+    let width = columns.len();
+    let row = |n: usize| {
+        let numbers: Vec<String> = (1..=width).map(|column| format!("${}", n * width + column)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!("insert into {table} ({}) values {}", columns.join(", "), rows.join(", "))
+}
+
 /// How often a transaction is run again after it collided with another one.
 const ATTEMPTS: u64 = 50;
 
@@ -193,6 +207,31 @@ impl Tx {
         match &mut self.engine {
             EngineTx::Sqlite(engine) => engine.execute(sql, params),
             EngineTx::Postgres(engine) => engine.execute(sql, params).await,
+        }
+    }
+
+    /// Inserts many rows of which none is there yet and none has a null: by COPY where there is one, and by few statements,
+    /// each prepared once, where not.
+    pub(crate) async fn insert_many(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        rows: &[Vec<Param<'_>>],
+    ) -> Result<(), StoreError> {
+        match &mut self.engine {
+            EngineTx::Sqlite(engine) => {
+                let mut rest = rows;
+                for size in PORTIONS {
+                    let sql = insert_sql(table, columns, size);
+                    while rest.len() >= size {
+                        let (portion, after) = rest.split_at(size);
+                        engine.execute_all(&sql, portion.iter().flatten())?;
+                        rest = after;
+                    }
+                }
+                Ok(())
+            }
+            EngineTx::Postgres(engine) => engine.copy_in(table, columns, rows).await,
         }
     }
 

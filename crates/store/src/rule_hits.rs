@@ -1,12 +1,11 @@
 //! How often rules decided, counted in the index of the journals: for pages, never for a call.
 
+use std::collections::BTreeMap;
+
+use portcullis_audit::Kind;
 use portcullis_base::Timestamp;
 
-use crate::{
-    AuditEntry, Store, StoreError,
-    audit_index::{COLUMNS, entry},
-    db::params,
-};
+use crate::{AuditEntry, AuditFilter, Store, StoreError};
 
 /// How often a rule said something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,31 +20,44 @@ pub struct RuleHits {
     pub last: Timestamp,
 }
 
-const DECIDED: &str = "call.decided";
+/// How a line shows that a rule in shadow said something.
+const SHADOW: &str = "\"shadow\":";
 
 impl Store {
     /// What rules said since then, of the newest `most` decisions; so that it takes its time from nobody.
     pub async fn rule_hits(&self, since: Timestamp, most: u32) -> Result<Vec<RuleHits>, StoreError> {
-        let sql = "select rule, effect, count(*), max(happened_at) from (select rule, effect, happened_at from audit_index \
-             where kind = $1 and happened_at >= $2 order by happened_at desc limit $3) as recent \
-             where rule is not null and effect is not null group by rule, effect order by rule, effect";
-        let rows = self.db.query(sql, &params![DECIDED, since, i64::from(most)]).await?;
-        let hits = rows.into_iter().map(|mut row| {
-            let (rule, effect, count, last) = (row.take()?, row.take()?, row.take::<i64>()?, row.take()?);
-            Ok(RuleHits { rule, effect, count: u64::try_from(count).unwrap_or_default(), last })
-        });
-        hits.collect()
+        let mut hits: BTreeMap<(String, String), RuleHits> = BTreeMap::new();
+        let count = |entry: AuditEntry| {
+            let at = entry.row.at;
+            if let (Some(rule), Some(effect)) = (entry.row.rule, entry.row.effect) {
+                let key = (rule, effect);
+                let hits = hits.entry(key).or_insert_with_key(|(rule, effect)| RuleHits {
+                    rule: rule.clone(),
+                    effect: effect.clone(),
+                    count: 0,
+                    last: at,
+                });
+                hits.count += 1;
+            }
+        };
+        self.each_audit(&decided(since), most, count).await?;
+        Ok(hits.into_values().collect())
     }
 
     /// Decisions of which a rule in shadow said something, of the newest `most` since then: the newest `take` of them.
     pub async fn shadowed(&self, since: Timestamp, most: u32, take: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let columns = COLUMNS.join(", ");
-        let sql = format!(
-            "select {columns} from (select {columns} from audit_index where kind = $1 and happened_at >= $2 \
-             order by happened_at desc limit $3) as recent where line like '%\"shadow\":%' \
-             order by happened_at desc, node desc, seq desc limit $4"
-        );
-        let values = params![DECIDED, since, i64::from(most), i64::from(take)];
-        self.db.query(&sql, &values).await?.into_iter().map(entry).collect()
+        let mut shadowed = Vec::new();
+        let keep = |entry: AuditEntry| {
+            if shadowed.len() < take as usize && entry.line.contains(SHADOW) {
+                shadowed.push(entry);
+            }
+        };
+        self.each_audit(&decided(since), most, keep).await?;
+        Ok(shadowed)
     }
+}
+
+fn decided(since: Timestamp) -> AuditFilter {
+    let kind = Some(Kind::CallDecided.as_str().to_owned());
+    AuditFilter { kind, since: Some(since), ..AuditFilter::default() }
 }

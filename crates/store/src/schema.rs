@@ -37,6 +37,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0004_rights.sql"),
         postgres: include_str!("../migrations/postgres/0004_rights.sql"),
     },
+    Migration {
+        version: 5,
+        sqlite: include_str!("../migrations/sqlite/0005_audit_buckets.sql"),
+        postgres: include_str!("../migrations/postgres/0005_audit_buckets.sql"),
+    },
 ];
 
 /// The schema version this release works with.

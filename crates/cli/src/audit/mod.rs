@@ -1,6 +1,9 @@
 //! `portcullis audit`: what happened, and the proof that nothing of it is missing.
 
+mod export;
 mod query;
+mod reindex;
+mod show;
 mod verify;
 
 pub use self::query::moment;
@@ -10,6 +13,9 @@ use crate::{args::Audit, failure::Result, settings::Settings};
 pub async fn run(command: &Audit, settings: &Settings) -> Result<()> {
     match command {
         Audit::Query(query) => query::find(query, settings).await,
+        Audit::Show { call, arguments, json } => show::tell(call, *arguments, *json, settings).await,
+        Audit::Export(export) => export::write(export, settings).await,
+        Audit::Reindex { node } => reindex::again(node.as_deref(), settings).await,
         Audit::Verify { paths, json } => verify::prove(paths, *json, settings),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use portcullis_audit::{Event, Kind, Outcome};
 use portcullis_base::{Clock, Timestamp, printable};
 use portcullis_gateway::{config, system::SystemClock};
 use portcullis_store::{AuditEntry, AuditFilter, AuditPage};
 
 use crate::{
-    args::Query,
+    args::{Events, Query},
     failure::{Failure, Result},
     house::House,
     output::{line, raw, table},
@@ -22,20 +23,12 @@ const PRINTED: u32 = 100_000;
 
 /// Finds events and shows them.
 pub(super) async fn find(query: &Query, settings: &Settings) -> Result<()> {
-    let now = SystemClock.now();
-    let filter = AuditFilter {
-        person: query.person.clone(),
-        client: query.client.clone(),
-        server: query.server.clone(),
-        kind: query.kind.clone(),
-        outcome: query.outcome.clone(),
-        method: query.method.clone(),
-        name: query.name.clone(),
-        call: query.call.clone(),
-        since: query.since.as_deref().map(|text| moment(text, now)).transpose()?,
-        until: query.until.as_deref().map(|text| moment(text, now)).transpose()?,
-    };
+    let filter = filter(&query.events)?;
     let house = House::existing(settings).await?;
+    if query.json {
+        // The lines have arguments and results in them.
+        looked(&house, Event::new(Kind::AuditViewed, house.clock.now()).text("filter", told(&filter))).await?;
+    }
     let mut left = query.limit.unwrap_or(if query.json { PRINTED } else { SHOWN });
     let mut before = None;
     let mut rows = Vec::new();
@@ -63,7 +56,43 @@ pub(super) async fn find(query: &Query, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-fn row(entry: &AuditEntry) -> Vec<String> {
+/// The filter that flags ask for.
+pub(super) fn filter(events: &Events) -> Result<AuditFilter> {
+    let (events, now) = (events.clone(), SystemClock.now());
+    Ok(AuditFilter {
+        since: events.since.as_deref().map(|text| moment(text, now)).transpose()?,
+        until: events.until.as_deref().map(|text| moment(text, now)).transpose()?,
+        person: events.person,
+        client: events.client,
+        address: events.address,
+        server: events.server,
+        kind: events.kind,
+        outcome: events.outcome,
+        effect: events.effect,
+        rule: events.rule,
+        method: events.method,
+        name: events.name,
+        call: events.call,
+        request: events.request,
+        trace: events.trace,
+        approval: events.approval,
+        grant: events.grant,
+        text: events.text,
+    })
+}
+
+/// A filter in words, for the record of who looked at what.
+pub(super) fn told(filter: &AuditFilter) -> String {
+    let words = filter.in_words();
+    if words.is_empty() { "everything".into() } else { words }
+}
+
+/// Writes down that somebody looked.
+pub(super) async fn looked(house: &House, event: Event) -> Result<()> {
+    house.record().await?.write(event.outcome(Outcome::Success)).await
+}
+
+pub(super) fn row(entry: &AuditEntry) -> Vec<String> {
     let row = &entry.row;
     let some = |text: &Option<String>| text.clone().unwrap_or_default();
     let who = row.person_name.clone().or_else(|| row.client.clone()).or_else(|| row.address.clone());

@@ -74,8 +74,8 @@ async fn house() -> Sandbox {
         let (_, row) = IndexRow::parse(line.as_bytes()).expect("a line");
         entries.push(AuditEntry { row: row.expect("a row"), line });
     }
-    let cursor = AuditCursor { node: "node-1".into(), seq: 14, segment: 1, segment_bytes: 1 };
-    store.append_audit(&entries, &cursor).await.expect("written");
+    let cursor = AuditCursor { node: "node-1".into(), seq: 14 };
+    assert!(store.append_audit(&entries, 0, &cursor).await.expect("written"));
     let (bob, _) = store.person_by_name("bob").await.expect("a question").expect("bob");
     let right = AccessGrant {
         id: AccessGrantId::new("acg_1"),

@@ -14,6 +14,7 @@ mod policy;
 mod sandbox;
 mod servers;
 mod toolboxes;
+mod trail;
 mod upstreams;
 
 use std::{fs, path::Path, thread};

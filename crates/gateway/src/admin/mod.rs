@@ -5,6 +5,8 @@
 
 mod access;
 mod api;
+mod audit;
+mod audit_api;
 mod connections;
 mod examined;
 mod explain;
@@ -35,6 +37,7 @@ use crate::{
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .merge(access::routes())
+        .merge(audit::routes())
         .merge(connections::routes())
         .merge(examined::routes())
         .merge(explain::routes())
@@ -50,6 +53,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(middleware::from_fn_with_state(Arc::clone(app), pages_not_too_often))
         .layer(middleware::from_fn_with_state(Arc::clone(app), under_public_url))
         .merge(api::routes(app))
+        .merge(audit_api::routes(app))
 }
 
 /// Writes down what is about to be done, does it, tells the calls of this node, and writes down if it was not done.

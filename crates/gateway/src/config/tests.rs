@@ -47,7 +47,14 @@ fn defaults_are_complete_and_valid() {
     assert_eq!(database(&config), "./data/portcullis.db");
     assert_eq!(config.tokens.access, Duration::from_mins(10));
     assert_eq!(config.limits.body, 4 << 20);
-    assert_eq!(config.audit, Audit { durability: Durability::Process, arguments: Keep::Redacted });
+    assert_eq!(
+        config.audit,
+        Audit {
+            durability: Durability::Process,
+            arguments: Keep::Redacted,
+            index: AuditIndex { keep: Duration::from_hours(24 * 365) }
+        }
+    );
     assert!(config.rules.is_none() && config.servers.is_empty() && config.root_key.is_none());
     assert!(config.identity.local_accounts);
 }
@@ -362,7 +369,14 @@ fn environment_overrides_the_file_and_flags_override_both() {
     .unwrap_or_else(|problems| panic!("{problems}"));
     let config = &loaded.config;
     assert_eq!(config.listen.to_string(), "127.0.0.1:3");
-    assert_eq!(config.audit, Audit { durability: Durability::Power, arguments: Keep::Off });
+    assert_eq!(
+        config.audit,
+        Audit {
+            durability: Durability::Power,
+            arguments: Keep::Off,
+            index: AuditIndex { keep: Duration::from_hours(24 * 365) }
+        }
+    );
     assert_eq!((config.limits.depth, config.identity.local_accounts, config.trusted_proxies.len()), (32, false, 2));
     assert_eq!(database(config), "/srv/x/portcullis.db");
     let wanted =

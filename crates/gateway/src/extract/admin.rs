@@ -27,6 +27,9 @@ pub struct Admin(pub LoggedIn);
 /// An administrator whose program asks with the cookie of their browser; it is answered with JSON, whatever is wrong.
 pub struct ApiAdmin(pub LoggedIn);
 
+/// The same for somebody who may look: an auditor or an administrator.
+pub struct ApiAuditor(pub LoggedIn);
+
 /// A form that an administrator, signed in not long ago, sent from a page of ours.
 pub struct AdminForm<T> {
     /// Who sent it.
@@ -57,14 +60,30 @@ impl FromRequestParts<Arc<App>> for ApiAdmin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let found = <LoggedIn as OptionalFromRequestParts<Arc<App>>>::from_request_parts(parts, app).await;
-        let found = found.map_err(|error| ApiError::unavailable(error.code()))?;
-        match found.map(|who| (who.roles.standing(), who)) {
-            Some((Standing::Administrator, who)) => Ok(Self(who)),
-            // spec: T-95
-            Some(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "this is for administrators")),
-            None => Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in with a browser first")),
-        }
+        for_programs(Standing::Administrator, "this is for administrators", parts, app).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ApiAuditor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        for_programs(Standing::Auditor, "this is for auditors and administrators", parts, app).await.map(Self)
+    }
+}
+
+async fn for_programs(
+    needed: Standing,
+    whose: &'static str,
+    parts: &mut Parts,
+    app: &Arc<App>,
+) -> Result<LoggedIn, ApiError> {
+    let found = <LoggedIn as OptionalFromRequestParts<Arc<App>>>::from_request_parts(parts, app).await;
+    match found.map_err(|error| ApiError::unavailable(error.code()))? {
+        Some(who) if who.roles.standing() >= needed => Ok(who),
+        // spec: T-95
+        Some(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", whose)),
+        None => Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in with a browser first")),
     }
 }
 

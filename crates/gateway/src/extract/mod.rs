@@ -20,7 +20,7 @@ mod session;
 mod source;
 mod visit;
 
-pub use admin::{Admin, AdminForm, ApiAdmin, Auditor};
+pub use admin::{Admin, AdminForm, ApiAdmin, ApiAuditor, Auditor};
 pub use client::{AssertionForm, ClientForm, TokenForm, charge};
 pub use cookie::{
     Planted, SESSION_COOKIE, VISIT_COOKIE, clear_cookie, clear_session_cookie, cookie, cookies_named, session_cookie,

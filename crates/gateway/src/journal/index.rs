@@ -1,29 +1,31 @@
-//! The indexer: reads new lines from the segments and feeds them to the store's index, far from the path of calls.
+//! The indexer: reads new lines of a journal and feeds them to the store's index, far from the path of calls.
 //!
 //! The journal is the record and the index only a way to search it: a line that cannot be read is counted and left out,
 //! and what was indexed before is left as it is.
 
 use std::{
-    fs::File,
-    io::{self, BufReader, Seek, SeekFrom},
+    io,
     path::{Path, PathBuf},
 };
 
-use portcullis_audit::{FaultKind, IndexRow, read_line};
+use portcullis_audit::IndexRow;
 use portcullis_store::{AuditCursor, AuditEntry, Store, StoreError};
 
-use super::segments;
+use super::Lines;
 
-/// Lines that go into the index in one commit.
-const BATCH: usize = 500;
+/// Lines that go into the index in one commit: as many as a bucket has, so that a journal that is far ahead is fed by whole
+/// buckets.
+const BATCH: usize = 8192;
 /// Batches of one run, so that whoever runs it can stop in between.
-const BATCHES: usize = 20;
+const BATCHES: usize = 4;
 
 /// Feeds one node's journal to the index.
 pub struct Indexer {
     store: Store,
     dir: PathBuf,
     node: String,
+    /// Where the last run stopped.
+    lines: Option<Lines>,
     skipped: u64,
 }
 
@@ -32,6 +34,8 @@ pub struct Indexer {
 pub struct Indexed {
     /// Rows added by this run.
     pub rows: u64,
+    /// The last line that is in the index.
+    pub seq: u64,
     /// Lines that are in the journal and not in the index yet.
     pub behind: u64,
     /// Lines that could not be read, since the indexer was made.
@@ -49,116 +53,76 @@ pub enum IndexerError {
     Store(#[from] StoreError),
 }
 
-/// Lines on their way to the index.
-struct Batch {
-    entries: Vec<AuditEntry>,
-    cursor: AuditCursor,
-    lines: usize,
-}
-
-/// Where reading a segment has stopped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stopped {
-    Within,
-    AtEnd,
-}
-
 impl Indexer {
     /// An indexer of the journal of `node` in `dir`, the directory of all journals.
     pub fn new(store: Store, dir: &Path, node: &str) -> Self {
-        Self { store, dir: dir.join(node), node: node.into(), skipped: 0 }
+        Self { store, dir: dir.to_owned(), node: node.into(), lines: None, skipped: 0 }
     }
 
     /// Indexes what is new, up to the line `head`: what lies beyond may still be taken back by the writer. `None` for
     /// a journal that another process writes.
     pub async fn run_once(&mut self, head: Option<u64>) -> Result<Indexed, IndexerError> {
-        let start = AuditCursor { node: self.node.clone(), seq: 0, segment: 0, segment_bytes: 0 };
-        let mut cursor = self.store.audit_cursor(&self.node).await?.unwrap_or(start);
         let mut rows = 0;
+        let mut seq = self.cursor().await?;
         for _ in 0..BATCHES {
-            let batch = self.read(cursor.clone(), head)?;
-            if batch.cursor != cursor {
-                self.store.append_audit(&batch.entries, &batch.cursor).await?;
-            }
-            rows += batch.entries.len() as u64;
-            cursor = batch.cursor;
-            if batch.lines < BATCH {
+            let skipped = self.skipped;
+            let (entries, to) = self.read(seq, head)?;
+            if to == seq {
                 break;
             }
+            let cursor = AuditCursor { node: self.node.clone(), seq: to as i64 };
+            let fed = self.store.append_audit(&entries, seq as i64, &cursor).await;
+            if !matches!(fed, Ok(true)) {
+                // Whatever was read is read again, from where the index then is.
+                (self.lines, self.skipped) = (None, skipped);
+            }
+            if !fed? {
+                seq = self.cursor().await?;
+                continue;
+            }
+            rows += entries.len() as u64;
+            seq = to;
         }
-        let behind = head.map_or(0, |head| head.saturating_sub(cursor.seq as u64));
-        Ok(Indexed { rows, behind, skipped: self.skipped })
+        Ok(Indexed { rows, seq, behind: head.map_or(0, |head| head.saturating_sub(seq)), skipped: self.skipped })
     }
 
-    /// Reads up to a batch of lines after `cursor`, over the ends of segments.
-    fn read(&mut self, cursor: AuditCursor, head: Option<u64>) -> io::Result<Batch> {
-        let mut batch = Batch { entries: Vec::new(), cursor, lines: 0 };
-        let files = match segments(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(batch),
-            files => files?,
+    async fn cursor(&self) -> Result<u64, StoreError> {
+        Ok(self.store.audit_cursor(&self.node).await?.map_or(0, |cursor| cursor.seq as u64))
+    }
+
+    /// Reads up to a batch of lines after the line `after`; the last line read.
+    fn read(&mut self, after: u64, head: Option<u64>) -> io::Result<(Vec<AuditEntry>, u64)> {
+        let lines = match self.lines.take() {
+            Some(lines) if lines.seq() == after => self.lines.insert(lines),
+            _ => self.lines.insert(Lines::open(&self.dir, &self.node, after, head)?),
         };
-        let current = batch.cursor.segment as u64;
-        for (first, path) in files.into_iter().filter(|(first, _)| *first >= current) {
-            if self.read_segment(first, &path, head, &mut batch)? == Stopped::Within {
-                break;
-            }
-        }
-        Ok(batch)
-    }
-
-    fn read_segment(&mut self, first: u64, path: &Path, head: Option<u64>, batch: &mut Batch) -> io::Result<Stopped> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        // A new segment, or one that was cut behind the cursor: from its beginning. What is indexed stays as it is.
-        if batch.cursor.segment != first as i64 || length < batch.cursor.segment_bytes as u64 {
-            batch.cursor.segment = first as i64;
-            batch.cursor.segment_bytes = 0;
-        }
-        file.seek(SeekFrom::Start(batch.cursor.segment_bytes as u64))?;
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        let mut line = Vec::new();
-        while batch.lines < BATCH {
-            match read_line(&mut reader, &mut line) {
-                Ok(Some(line)) => {
-                    let read = entry(line);
-                    let seq = read.as_ref().map_or(batch.cursor.seq + 1, |(seq, _)| *seq);
-                    if head.is_some_and(|head| seq as u64 > head) {
-                        return Ok(Stopped::Within);
-                    }
-                    match read {
-                        Ok((_, entry)) => batch.entries.extend(entry),
-                        Err(why) => {
-                            self.skipped += 1;
-                            tracing::warn!(
-                                segment = %path.display(),
-                                offset = batch.cursor.segment_bytes,
-                                why,
-                                "a journal line cannot be indexed"
-                            );
-                        }
-                    }
-                    batch.lines += 1;
-                    batch.cursor.seq = batch.cursor.seq.max(seq);
-                    batch.cursor.segment_bytes += line.len() as i64 + 1;
-                }
-                // The end, or a line that is being written: a next segment is begun only after the last line of this one.
-                Ok(None) | Err(FaultKind::Truncated) => return Ok(Stopped::AtEnd),
-                Err(FaultKind::Unreadable { error }) => return Err(io::Error::other(error)),
-                // A line longer than any we write: over it in portions, each counted.
-                Err(_) => {
+        lines.set_head(head);
+        let before = lines.skipped();
+        let mut entries = Vec::new();
+        let mut read = 0;
+        while read < BATCH {
+            let Some(line) = lines.next_line()? else { break };
+            read += 1;
+            match entry(line.bytes, &self.node) {
+                Ok(entry) => entries.extend(entry),
+                Err(why) => {
                     self.skipped += 1;
-                    batch.lines += 1;
-                    batch.cursor.segment_bytes += line.len() as i64;
+                    tracing::warn!(node = self.node, seq = line.seq, why, "a journal line cannot be indexed");
                 }
             }
         }
-        Ok(Stopped::Within)
+        self.skipped += lines.skipped() - before;
+        Ok((entries, lines.seq()))
     }
 }
 
-/// The place of a line and, unless it is a checkpoint, its row.
-fn entry(line: &[u8]) -> Result<(i64, Option<AuditEntry>), String> {
-    let (seq, row) = IndexRow::parse(line).map_err(|error| error.to_string())?;
+/// What a line is found by, unless it is a checkpoint.
+fn entry(line: &[u8], node: &str) -> Result<Option<AuditEntry>, String> {
+    let (_, row) = IndexRow::parse(line).map_err(|error| error.to_string())?;
     let line = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    Ok((seq, row.map(|row| AuditEntry { row, line: line.to_owned() })))
+    let Some(row) = row else { return Ok(None) };
+    if row.node != node {
+        return Err("it is of another journal".into());
+    }
+    Ok(Some(AuditEntry { row, line: line.to_owned() }))
 }

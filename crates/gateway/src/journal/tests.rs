@@ -427,7 +427,7 @@ async fn index_follows_the_journal_over_segments_and_never_beyond_its_head() {
     journal.append(decided("call_x")).await.unwrap();
     let mut another = Indexer::new(store.clone(), place.dir.path(), "n1");
     assert_eq!(another.run_once(None).await.unwrap().rows, 1);
-    store.forget_audit("n1").await.unwrap();
+    store.forget_audit("n1", place.clock.now()).await.unwrap();
     assert_eq!(another.run_once(None).await.unwrap().rows, expected.len() as u64 + 1);
 }
 

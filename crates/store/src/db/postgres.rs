@@ -4,7 +4,7 @@
 //! loopback or socket address goes without and any other server is asked whether it offers TLS. Whenever TLS is spoken
 //! the certificate is checked against the host name: with the system's roots, or those of `sslrootcert=FILE`.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use deadpool_postgres::{
@@ -13,6 +13,7 @@ use deadpool_postgres::{
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tokio_postgres::{
     Config, NoTls,
+    binary_copy::BinaryCopyInWriter,
     config::{Host, SslMode},
     error::SqlState,
     types::{IsNull, ToSql, Type, to_sql_checked},
@@ -104,6 +105,29 @@ impl PostgresTx {
         let connection = self.connection();
         let statement = connection.prepare_cached(sql).await.map_err(|why| error(&why))?;
         connection.execute(&statement, &borrowed(params)).await.map_err(|why| error(&why))
+    }
+
+    /// Rows without nulls; the types of their columns are those of the first one's values.
+    pub(super) async fn copy_in(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        rows: &[Vec<Param<'_>>],
+    ) -> Result<(), StoreError> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let kind = |param: &Param<'_>| match param {
+            Param::Int(_) => Type::INT8,
+            Param::Bytes(_) => Type::BYTEA,
+            Param::Text(_) | Param::Null => Type::TEXT,
+        };
+        let types: Vec<Type> = first.iter().map(kind).collect();
+        let sql = format!("copy {table} ({}) from stdin binary", columns.join(", "));
+        let sink = self.connection().copy_in(&sql).await.map_err(|why| error(&why))?;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        for row in rows {
+            writer.as_mut().write(&borrowed(row)).await.map_err(|why| error(&why))?;
+        }
+        writer.finish().await.map_err(|why| error(&why)).map(drop)
     }
 
     pub(super) async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {

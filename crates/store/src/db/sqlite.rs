@@ -105,6 +105,14 @@ impl SqliteTx {
     }
 
     pub(super) fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        self.execute_all(sql, params.iter())
+    }
+
+    pub(super) fn execute_all<'a>(
+        &mut self,
+        sql: &str,
+        params: impl Iterator<Item = &'a Param<'a>>,
+    ) -> Result<u64, StoreError> {
         let mut statement = self.connection.prepare_cached(&numbered(sql)).map_err(|why| error(&why))?;
         let changed = statement.execute(rusqlite::params_from_iter(params)).map_err(|why| error(&why))?;
         Ok(changed as u64)

@@ -6,6 +6,7 @@ mod access;
 mod access_keys;
 mod approvals;
 mod asked_again;
+mod audit_buckets;
 mod audit_index;
 mod changes;
 mod clients;

@@ -6,7 +6,12 @@ use crate::{
     on_both,
 };
 
-const TABLES: [&str; 39] = [
+const TABLES: [&str; 43] = [
+    "audit_open",
+    "audit_buckets",
+    "audit_chunks",
+    "audit_places",
+    "audit_names",
     "session_labels",
     "delegations",
     "quota_holds",
@@ -30,7 +35,6 @@ const TABLES: [&str; 39] = [
     "access_keys",
     "identities",
     "audit_cursors",
-    "audit_index",
     "changes",
     "servers",
     "signing_keys",

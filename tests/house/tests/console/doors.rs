@@ -10,7 +10,7 @@ use portcullis_house::{
 };
 
 use crate::{
-    api::API,
+    api::{API, AUDIT},
     walk::{AUDITOR, CHIEF, ROOT, form_token, house, id_of, send, signed_in},
 };
 
@@ -22,7 +22,7 @@ enum Opens {
 }
 
 /// Every page of administration, as the routes name it.
-const PAGES: [(&str, Opens); 18] = [
+const PAGES: [(&str, Opens); 20] = [
     ("/admin", Opens::Auditor),
     ("/admin/people", Opens::Auditor),
     ("/admin/people/{id}", Opens::Auditor),
@@ -38,6 +38,8 @@ const PAGES: [(&str, Opens); 18] = [
     ("/admin/servers/{name}/check", Opens::Admin),
     ("/admin/servers/{name}/access", Opens::Admin),
     ("/admin/service-accounts", Opens::Admin),
+    ("/admin/audit", Opens::Auditor),
+    ("/admin/audit/calls/{call}", Opens::Auditor),
     ("/admin/offboarding", Opens::Auditor),
     ("/admin/offboarding/{id}", Opens::Auditor),
     ("/admin/offboarding/{id}/report.json", Opens::Auditor),
@@ -82,7 +84,7 @@ fn routes() -> Result<Vec<String>> {
 
 #[test]
 fn every_route_of_administration_is_tried_below() -> Result<()> {
-    let pages = PAGES.iter().map(|(path, _)| *path).chain(API.iter().map(|(path, _)| *path));
+    let pages = PAGES.iter().map(|(path, _)| *path).chain(API.iter().chain(&AUDIT).map(|(path, _)| *path));
     let known: Vec<_> = pages.chain(FORMS.iter().map(|(path, _)| *path)).collect();
     let tried = |route: &String| known.contains(&route.as_str());
     let routes = routes()?;
@@ -107,8 +109,8 @@ async fn t95_pages_of_administration_open_by_role_alone() -> Result<()> {
         let answer = nobody.get(&path).await?;
         assert!(answer.header("location").is_some_and(|to| to.starts_with("/login")), "{path}: {answer:?}");
         assert_eq!(member.get(&path).await?.status, 403, "{path}");
-        // There is no such report, and whoever may look is told so.
-        let there = if route.contains("offboarding/{id}") {
+        // There is no such report or call, and whoever may look is told so.
+        let there = if route.contains("offboarding/{id}") || route.contains("{call}") {
             404
         } else if route == "/admin" {
             303

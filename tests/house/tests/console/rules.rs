@@ -34,7 +34,7 @@ const RULES: &str = "rules:
 ";
 
 /// Waits until the index has caught up with the journal.
-async fn indexed(house: &TestGateway) -> Result<()> {
+pub async fn indexed(house: &TestGateway) -> Result<()> {
     let head = house.journal().await?.len() as i64;
     for _ in 0..1000 {
         let cursor = house.app.store.audit_cursor(&node(house).await?).await?;

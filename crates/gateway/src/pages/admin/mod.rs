@@ -1,6 +1,7 @@
 //! The pages of administration.
 
 pub mod access;
+pub mod audit;
 pub mod connections;
 pub mod examined;
 pub mod explain;
@@ -31,10 +32,11 @@ enum Tab {
     Connections,
     ServiceAccounts,
     Offboarding,
+    Audit,
 }
 
 impl Tab {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::People,
         Self::Groups,
         Self::Roles,
@@ -44,6 +46,7 @@ impl Tab {
         Self::Connections,
         Self::ServiceAccounts,
         Self::Offboarding,
+        Self::Audit,
     ];
 
     const fn label(self) -> &'static str {
@@ -57,6 +60,7 @@ impl Tab {
             Self::Connections => "Connections",
             Self::ServiceAccounts => "Service accounts",
             Self::Offboarding => "Offboarding",
+            Self::Audit => "Audit trail",
         }
     }
 
@@ -71,13 +75,14 @@ impl Tab {
             Self::Connections => "/admin/connections",
             Self::ServiceAccounts => "/admin/service-accounts",
             Self::Offboarding => "/admin/offboarding",
+            Self::Audit => "/admin/audit",
         }
     }
 
     /// Auditors look at people, what they may and by which rules, and how they left.
     const fn needs(self) -> Standing {
         match self {
-            Self::People | Self::Groups | Self::Roles | Self::Rules | Self::Tools | Self::Offboarding => {
+            Self::People | Self::Groups | Self::Roles | Self::Rules | Self::Tools | Self::Offboarding | Self::Audit => {
                 Standing::Auditor
             }
             Self::Providers | Self::Connections | Self::ServiceAccounts => Standing::Administrator,
