@@ -9,6 +9,7 @@ use portcullis_base::Timestamp;
 use crate::{
     Store, StoreError,
     db::{Param, Row, params, transact},
+    insight::{self, Tally},
 };
 
 /// A journal line with the members it is found by.
@@ -94,6 +95,10 @@ impl Store {
     /// Adds entries and moves the cursor, in one commit. Entries that are there already stay as they are.
     pub async fn append_audit(&self, entries: &[AuditEntry], cursor: &AuditCursor) -> Result<(), StoreError> {
         transact!(self.db, |tx| {
+            let at = tx.query_first("select seq from audit_cursors where node = $1", &params![&cursor.node]).await?;
+            let after = at.map_or(Ok(0), |mut row| row.take::<i64>())?;
+            let fresh = entries.iter().filter(|entry| entry.row.node == cursor.node && entry.row.seq > after);
+            Tally::of(&cursor.node, fresh).write(tx).await?;
             let mut rest = entries;
             for (size, sql) in PORTIONS.into_iter().zip(INSERTS.iter()) {
                 while rest.len() >= size {
@@ -126,6 +131,7 @@ impl Store {
     /// Forgets what is known of a journal, so that it is indexed again from its beginning.
     pub async fn forget_audit(&self, node: &str) -> Result<(), StoreError> {
         transact!(self.db, |tx| {
+            insight::forget(tx, node).await?;
             tx.execute("delete from audit_cursors where node = $1", &params![node]).await?;
             tx.execute("delete from audit_index where node = $1", &params![node]).await
         })

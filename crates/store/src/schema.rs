@@ -37,6 +37,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0004_rights.sql"),
         postgres: include_str!("../migrations/postgres/0004_rights.sql"),
     },
+    Migration {
+        version: 6,
+        sqlite: include_str!("../migrations/sqlite/0006_insight.sql"),
+        postgres: include_str!("../migrations/postgres/0006_insight.sql"),
+    },
 ];
 
 /// The schema version this release works with.

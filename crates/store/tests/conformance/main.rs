@@ -16,6 +16,7 @@ mod given;
 mod grants;
 mod groups;
 mod identities;
+mod insight;
 mod invitations;
 mod key_ring;
 mod keys;

@@ -6,7 +6,10 @@ use crate::{
     on_both,
 };
 
-const TABLES: [&str; 39] = [
+const TABLES: [&str; 42] = [
+    "insight_counts",
+    "insight_latency",
+    "insight_firsts",
     "session_labels",
     "delegations",
     "quota_holds",
