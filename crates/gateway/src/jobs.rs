@@ -192,6 +192,9 @@ async fn housekeeping(app: &App) {
     if let Err(error) = app.store.purge_rights(now.minus(RIGHTS_REMEMBERED), now).await {
         tracing::error!(%error, "approvals and rights that are long over cannot be removed");
     }
+    if let Err(error) = app.store.fold_insight(now).await {
+        tracing::error!(%error, "numbers of long ago cannot be folded into days");
+    }
 }
 
 async fn every<F, Done>(period: Duration, mut stopped: watch::Receiver<bool>, job: F)

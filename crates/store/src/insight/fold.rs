@@ -2,7 +2,7 @@
 
 use portcullis_base::Timestamp;
 
-use super::{Counts, DAY, HOUR};
+use super::{Counts, DAY};
 use crate::{
     Store, StoreError,
     db::{Tx, params, transact},
@@ -71,5 +71,3 @@ pub(crate) async fn forget(tx: &mut Tx, node: &str) -> Result<(), StoreError> {
     }
     Ok(())
 }
-
-const _: () = assert!(DAY % HOUR == 0);
