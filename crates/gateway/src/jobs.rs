@@ -209,6 +209,9 @@ async fn housekeeping(app: &App) {
     if let Err(error) = app.store.expire_audit(now.minus(app.config.audit.index.keep)).await {
         tracing::error!(%error, "events that are too old cannot be taken out of the index");
     }
+    if let Err(error) = app.store.fold_insight(now).await {
+        tracing::error!(%error, "numbers of long ago cannot be folded into days");
+    }
 }
 
 async fn every<F, Done>(period: Duration, mut stopped: watch::Receiver<bool>, job: F)

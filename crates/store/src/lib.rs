@@ -35,6 +35,7 @@ pub mod fixture;
 mod grants;
 mod groups;
 mod identities;
+mod insight;
 mod invitations;
 mod key_ring;
 mod keys;
@@ -82,6 +83,7 @@ pub use self::{
     grants::{Approval, Approved, FreshGrant, GrantRow, TOKENS_ALIVE},
     groups::{GroupOrigin, GroupSource},
     identities::{Due, Identity, LinkBy, NewPeople, ProviderSignIn, SignInRefused, SignedIn},
+    insight::{Counts, First, Histogram, OTHERS, Thing, Top, TopBy, Unused, UnusedKind},
     key_ring::KeyRingRow,
     keys::SigningKeyRow,
     machine::{MachineGrant, NewServiceAccount, ServiceAccount},

@@ -42,6 +42,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_audit_buckets.sql"),
         postgres: include_str!("../migrations/postgres/0005_audit_buckets.sql"),
     },
+    Migration {
+        version: 6,
+        sqlite: include_str!("../migrations/sqlite/0006_insight.sql"),
+        postgres: include_str!("../migrations/postgres/0006_insight.sql"),
+    },
 ];
 
 /// The schema version this release works with.

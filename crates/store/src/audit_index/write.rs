@@ -10,10 +10,17 @@ use super::{
 use crate::{
     Store, StoreError,
     db::{PORTIONS, Param, Tx, insert_sql, params, transact},
+    insight::{self, Tally},
 };
 
 const OPEN: [&str; 4] = ["node", "seq", "happened_at", "line"];
 const NAMES: [&str; 5] = ["term", "field", "name", "folded", "last_at"];
+
+/// What becomes true together with the lines: how far the journal is indexed, and the numbers that come of them.
+struct Moved<'a> {
+    cursor: &'a AuditCursor,
+    tally: Tally,
+}
 
 impl Store {
     /// Adds entries of one journal, in their order, and moves its cursor from the line `after` on, in one commit.
@@ -29,12 +36,13 @@ impl Store {
         // Lines that were indexed already stay as they are: the writer's repair after a crash may give a number again.
         let fresh: Vec<AuditEntry> =
             entries.iter().filter(|entry| entry.row.node == node && entry.row.seq > after).cloned().collect();
+        let moved = Moved { cursor, tally: Tally::of(node, &fresh) };
         while self.open_lines(node).await? >= LINES {
             let open = self.waiting(node).await?;
             self.replace(node, after, &[Bucket::pack(&open)?], open.last(), &[], None).await?;
         }
         if self.open_lines(node).await? + fresh.len() < LINES {
-            return self.replace(node, after, &[], None, &fresh, Some(cursor)).await;
+            return self.replace(node, after, &[], None, &fresh, Some(&moved)).await;
         }
         // Packing takes a while and holds up nobody: that nothing has changed meanwhile is seen by the cursor.
         let mut all = self.waiting(node).await?;
@@ -42,7 +50,7 @@ impl Store {
         all.extend(fresh);
         let whole = all.len() / LINES * LINES;
         let buckets = all[..whole].chunks(LINES).map(Bucket::pack).collect::<Result<Vec<_>, _>>()?;
-        self.replace(node, after, &buckets, open_to.as_ref(), &all[whole..], Some(cursor)).await
+        self.replace(node, after, &buckets, open_to.as_ref(), &all[whole..], Some(&moved)).await
     }
 
     async fn open_lines(&self, node: &str) -> Result<usize, StoreError> {
@@ -67,7 +75,7 @@ impl Store {
         buckets: &[Bucket],
         closed: Option<&AuditEntry>,
         open: &[AuditEntry],
-        cursor: Option<&AuditCursor>,
+        moved: Option<&Moved<'_>>,
     ) -> Result<bool, StoreError> {
         let row = |entry: &AuditEntry| {
             Vec::from(params![entry.row.node.clone(), entry.row.seq, entry.row.at, entry.line.clone()])
@@ -86,7 +94,8 @@ impl Store {
             }
             let rows: Vec<_> = open.iter().map(row).collect();
             tx.insert_many("audit_open", &OPEN, &rows).await?;
-            if let Some(AuditCursor { node, seq }) = cursor {
+            if let Some(Moved { cursor: AuditCursor { node, seq }, tally }) = moved {
+                tally.write(tx).await?;
                 let sql = "insert into audit_cursors (node, seq) values ($1, $2) \
                            on conflict (node) do update set seq = excluded.seq";
                 tx.execute(sql, &params![node, *seq]).await?;
@@ -98,6 +107,7 @@ impl Store {
     /// Forgets what is known of a journal, so that it is indexed again from its beginning; also by those who feed it now.
     pub async fn forget_audit(&self, node: &str, now: Timestamp) -> Result<(), StoreError> {
         transact!(self.db, |tx| {
+            insight::forget(tx, node).await?;
             tx.execute("delete from audit_cursors where node = $1", &params![node]).await?;
             tx.execute("delete from audit_open where node = $1", &params![node]).await?;
             tx.execute("update audit_buckets set forgotten_at = $1 where node = $2", &params![now, node]).await

@@ -17,6 +17,7 @@ mod given;
 mod grants;
 mod groups;
 mod identities;
+mod insight;
 mod invitations;
 mod key_ring;
 mod keys;

@@ -6,12 +6,15 @@ use crate::{
     on_both,
 };
 
-const TABLES: [&str; 43] = [
+const TABLES: [&str; 46] = [
     "audit_open",
     "audit_buckets",
     "audit_chunks",
     "audit_places",
     "audit_names",
+    "insight_counts",
+    "insight_latency",
+    "insight_firsts",
     "session_labels",
     "delegations",
     "quota_holds",
