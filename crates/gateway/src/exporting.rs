@@ -59,7 +59,12 @@ pub async fn run(receiver: Receiver, mut spans: mpsc::Receiver<Span>, mut stoppe
             received = spans.recv_many(&mut batch, BATCH) => if received == 0 { break },
         }
         let full = async {
-            while batch.len() < BATCH && spans.recv_many(&mut batch, BATCH - batch.len()).await > 0 {}
+            loop {
+                let room = BATCH - batch.len();
+                if room == 0 || spans.recv_many(&mut batch, room).await == 0 {
+                    break;
+                }
+            }
         };
         tokio::select! {
             _ = stopped.changed() => break,

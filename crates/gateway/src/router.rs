@@ -20,8 +20,13 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use tower::Service;
 
 use crate::{
-    access, account, admin, app::App, authorization, connecting, correlation, extract::address_of, home, hooks, inbox,
-    login, origin::Exposure, proxy, scim,
+    access, account, admin,
+    app::App,
+    authorization, connecting, correlation,
+    extract::address_of,
+    home, hooks, inbox, login,
+    origin::Exposure,
+    proxy, scim,
     served::{Served, Told},
 };
 

@@ -49,11 +49,8 @@ pub(super) fn telemetry<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> 
     let node = section.take("traces");
     let (traces, sample) = if node.is_given() { traces(node, asked) } else { (None, None) };
     let requests = if section.take("requests").switch() { Lines::Written } else { Lines::Off };
-    let log = section.take("log").choice(&[
-        ("auto", LogFormat::Auto),
-        ("text", LogFormat::Text),
-        ("json", LogFormat::Json),
-    ]);
+    let log =
+        section.take("log").choice(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);
     section.finish();
     Telemetry { settings: Settings { tools, requests, sample }, traces, log }
 }

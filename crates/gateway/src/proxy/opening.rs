@@ -45,7 +45,8 @@ impl Turn<'_> {
                 &mut record,
             ));
         };
-        let mut errand = Errand::new(self, permit, &record).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let mut errand =
+            Errand::new(self, permit, &record).map_err(|error| self.failed(&error, call.id, &mut record))?;
         let opened = async {
             errand.equip().await?;
             self.opened(errand.send(|| Ok(self.post(stamped(&body)))).await?, id).await.map_err(Setback::from)

@@ -78,7 +78,11 @@ impl Metrics {
         let limits = Family::<What, Counter>::default();
         registry.register("limits_hit", "Requests that a limit held up", limits.clone());
         let requests = Family::<Answered, Counter>::default();
-        registry.register("http_requests", "Requests to the public address; status 0: gone before an answer", requests.clone());
+        registry.register(
+            "http_requests",
+            "Requests to the public address; status 0: gone before an answer",
+            requests.clone(),
+        );
         let durations = Family::<Route, Histogram>::new_with_constructor(|| Histogram::new(REQUEST));
         let help = "Time until the head of an answer";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, durations.clone());

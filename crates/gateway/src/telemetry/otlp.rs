@@ -124,10 +124,7 @@ mod tests {
     fn fields_have_the_wire_form_of_protocol_buffers() {
         let mut message = Message::default();
         message.number(1, 300).fixed64(7, 1).fixed32(16, 1).bytes(5, b"x");
-        assert_eq!(
-            message.0,
-            [0x08, 0xac, 0x02, 0x39, 1, 0, 0, 0, 0, 0, 0, 0, 0x85, 0x01, 1, 0, 0, 0, 0x2a, 1, b'x']
-        );
+        assert_eq!(message.0, [0x08, 0xac, 0x02, 0x39, 1, 0, 0, 0, 0, 0, 0, 0, 0x85, 0x01, 1, 0, 0, 0, 0x2a, 1, b'x']);
         let place = Place { trace: [1; 16], span: [2; 8], sampled: true, state: None };
         let attributes = vec![("n", Value::Number(-1))];
         let name = "x".to_owned();

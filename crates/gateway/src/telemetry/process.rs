@@ -3,7 +3,10 @@
 
 use std::{fs, sync::atomic::AtomicU64};
 
-use prometheus_client::{metrics::{counter::Counter, gauge::Gauge}, registry::Registry};
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
 
 /// Ticks of a second as Linux tells them to programs, on every machine (`USER_HZ`).
 const TICKS: f64 = 100.0;
@@ -24,11 +27,16 @@ pub fn register(registry: &mut Registry) {
     gauge("process_resident_memory_bytes", "Memory in use", kilobytes("VmRSS:").map(|kb| kb * 1024.0));
     gauge("process_virtual_memory_bytes", "Memory reserved", kilobytes("VmSize:").map(|kb| kb * 1024.0));
     gauge("process_threads", "Threads", status.lines().find_map(|l| l.strip_prefix("Threads:")?.trim().parse().ok()));
-    gauge("process_open_fds", "Open file descriptors", fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64));
+    gauge(
+        "process_open_fds",
+        "Open file descriptors",
+        fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64),
+    );
     gauge("process_max_fds", "File descriptors that may be open", most_fds());
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name in parentheses may contain anything; what follows it are numbers, the third of the line first.
-    let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
     let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
     let begun = ticks(22).map(|since_boot| since_boot / TICKS);
     gauge("process_start_time_seconds", "When the process began, since 1970", booted().zip(begun).map(|(a, b)| a + b));

@@ -179,10 +179,10 @@ impl Request {
         let place = known.ours.as_ref().or(known.theirs.as_ref());
         tracing::info!(
             target: "portcullis::request",
+            duration_ms = self.anchor.elapsed().as_micros() as f64 / 1000.0,
             http.method = self.method,
             http.route = &*known.route,
             http.status = status,
-            duration_ms = self.anchor.elapsed().as_micros() as f64 / 1000.0,
             request_bytes = self.received,
             response_bytes = sent,
             person.id = known.person.as_deref(),

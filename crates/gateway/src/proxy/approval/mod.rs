@@ -42,8 +42,8 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    correlation,
     approvals::{About, ApprovalError, Asked, Decided, NotRun, Started, Stored, Waiting, Wanted},
+    correlation,
     quotas::Untold,
     telemetry::Kind,
 };
