@@ -38,6 +38,7 @@ use crate::{
     roles::Appointments,
     session_labels::SessionLabels,
     snapshot::Snapshot,
+    telemetry::Telemetry,
     trusted_issuer::Workloads,
     upstream::Upstreams,
 };
@@ -106,6 +107,8 @@ pub struct App {
     pub limits: Limits,
     /// Password checks, a few at a time.
     pub passwords: Passwords,
+    /// Numbers, traces and the line of each request.
+    pub telemetry: Arc<Telemetry>,
     /// Keys that clients publish for their assertions.
     pub assertion_keys: AssertionKeys,
 }

@@ -38,6 +38,7 @@ pub use self::{
     process::{Network, Process, ProcessLimits, Sandbox, Sharing},
     public_url::PublicUrl,
     server::{Allow, ClientCertificate, Entry, Server, Speaks, Tls, ToolList},
+    telemetry::{LogFormat, Telemetry, Traces},
     toolboxes::{NameOf, Named},
     values::duration,
 };
@@ -81,6 +82,7 @@ mod read;
 mod sections;
 mod server;
 mod servers;
+mod telemetry;
 mod toolboxes;
 mod values;
 mod verdicts;
@@ -145,6 +147,8 @@ pub struct Config {
     pub limits: Limits,
     /// The audit trail.
     pub audit: Audit,
+    /// Numbers, traces and the log.
+    pub telemetry: Telemetry,
     /// What references of servers in the database are followed with.
     pub environment: Environment,
 }

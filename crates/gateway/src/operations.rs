@@ -9,13 +9,14 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use portcullis_store::StoreError;
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::{Registry, Unit},
+    encoding::text::{encode, encode_registry},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
 };
 
-use crate::{app::App, upstream::Reason};
+use crate::{app::App, telemetry::register_process, upstream::Reason};
 
 /// `/healthz`, `/readyz`, `/metrics`.
 pub fn routes(app: Arc<App>) -> Router {
@@ -41,31 +42,64 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
     }
 }
 
-/// The numbers, read at the moment they are asked for: nothing on the path of a call pays for them.
+/// The numbers: those that were counted, and those that are read at the moment they are asked for, for which nothing on the
+/// path of a call pays.
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let mut registry = Registry::with_prefix("portcullis");
-    let mut gauge = |name: &str, help: &str, unit: Option<Unit>, value: i64| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(value);
-        match unit {
-            Some(unit) => registry.register_with_unit(name, help, unit, gauge),
-            None => registry.register(name, help, gauge),
+    let mut read = Registry::with_prefix("portcullis");
+    of_this_node(&app, &mut read);
+    let answers = of_the_database(&app, &mut read).await;
+    gauge(&mut read, "database_up", "1 if the database answered for these numbers", i64::from(answers.is_ok()));
+    let mut process = Registry::default();
+    register_process(&mut process);
+    let mut text = String::new();
+    let written = app
+        .telemetry
+        .metrics
+        .write(&mut text)
+        .and_then(|()| encode_registry(&mut text, &read))
+        .and_then(|()| encode(&mut text, &process));
+    match written {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
-    };
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: i64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}
+
+fn of_this_node(app: &App, registry: &mut Registry) {
     let health = app.journal.health();
     let snapshot = app.snapshot.load();
-    gauge("servers", "Servers behind the gateway", None, snapshot.servers.len() as i64);
-    gauge("people", "People with an account", None, snapshot.people.len() as i64);
-    gauge("calls_open", "Calls that were let through and have not ended", None, health.open_calls as i64);
-    gauge("journal_lines", "Lines in the journal of this node", None, health.head.seq as i64);
-    gauge("journal_failing", "1 while the journal cannot be written", None, i64::from(health.failing.is_some()));
-    gauge("journal_lost", "Ends of calls that could not be written", None, health.lost as i64);
-    gauge(
-        "audit_index_lag",
-        "Journal lines that are not in the index yet",
-        None,
-        app.index_lag.load(Ordering::Relaxed),
-    );
+    let lag = app.index_lag.load(Ordering::Relaxed);
+    for (name, help, value) in [
+        ("servers", "Servers behind the gateway", snapshot.servers.len() as i64),
+        ("people", "People with an account", snapshot.people.len() as i64),
+        ("calls_open", "Calls that were let through and have not ended", health.open_calls as i64),
+        ("journal_lines", "Lines in the journal of this node", health.head.seq as i64),
+        ("journal_failing", "1 while the journal cannot be written", i64::from(health.failing.is_some())),
+        ("journal_lost", "Ends of calls that could not be written", health.lost as i64),
+        ("audit_queue", "Events that wait for the next write of the journal", health.waiting as i64),
+        ("audit_index_lag", "Journal lines that are not in the index yet", lag),
+        ("calls_parked", "Calls that wait for input of their people", app.upstreams.waiting() as i64),
+    ] {
+        gauge(registry, name, help, value);
+    }
+    let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+    registry.register("build", "What this program is", Info::new(version));
+    if let Some(tracer) = app.telemetry.tracer() {
+        let spans = Family::<Vec<(&'static str, &'static str)>, Counter>::default();
+        for (outcome, count) in tracer.counts() {
+            spans.get_or_create(&vec![("outcome", outcome)]).inc_by(count);
+        }
+        registry.register("trace_spans", "Finished spans by what became of them", spans);
+        gauge(registry, "trace_queue", "Finished spans that wait to be sent", tracer.waiting() as i64);
+    }
     // spec: BR-119: "counted and visible to administrators per upstream"
     let refused = Family::<Vec<(&'static str, String)>, Counter>::default();
     for (server, counts) in app.upstreams.counts() {
@@ -75,12 +109,20 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
         }
     }
     registry.register("bridge_refused", "What could not be carried between clients and servers of two eras", refused);
-    let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+}
+
+/// What every node says alike, as it is in the database that they share.
+async fn of_the_database(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let waiting = app.store.count_waiting_approvals(now).await?;
+    let connections = app.store.count_connections().await?;
+    let sessions = app.store.count_sessions(now).await?;
+    gauge(registry, "approvals_waiting", "Calls that wait for humans", waiting as i64);
+    gauge(registry, "sessions", "Browser sessions that are open", sessions as i64);
+    let states = Family::<Vec<(&'static str, &'static str)>, Gauge>::default();
+    for (state, count) in connections {
+        states.get_or_create(&vec![("state", state.as_str())]).set(count as i64);
     }
+    registry.register("connections", "What people have at servers, by whether it works", states);
+    Ok(())
 }

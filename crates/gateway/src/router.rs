@@ -8,14 +8,26 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::DefaultBodyLimit, response::IntoResponse};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::{DefaultBodyLimit, MatchedPath},
+    middleware::{Next, from_fn},
+    response::IntoResponse,
+};
 use http_body_util::Either;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tower::Service;
 
 use crate::{
-    access, account, admin, app::App, authorization, connecting, correlation, extract::address_of, home, hooks, inbox,
-    login, origin::Exposure, proxy, scim,
+    access, account, admin,
+    app::App,
+    authorization, connecting, correlation,
+    extract::address_of,
+    home, hooks, inbox, login,
+    origin::Exposure,
+    proxy, scim,
+    served::{Served, Told},
 };
 
 /// The largest form or registration.
@@ -36,9 +48,28 @@ fn doors(app: &Arc<App>) -> Router {
         .merge(connecting::routes(app))
         .merge(admin::routes(app))
         .merge(scim::routes(app))
+        .layer(from_fn(routed))
         .fallback(home::nowhere)
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .with_state(app.clone())
+}
+
+/// Says for which route a request is: the pattern, which has nothing of the address in it.
+async fn routed(request: axum::extract::Request, next: Next) -> axum::response::Response {
+    if let Some(matched) = request.extensions().get::<MatchedPath>() {
+        correlation::routed(matched.as_str());
+    }
+    next.run(request).await
+}
+
+/// What kind of address a path is, as far as that is known before it is routed.
+fn route_of(path: &str) -> &'static str {
+    match path.strip_prefix("/mcp/").map(|rest| rest.split_once('/')) {
+        None => "other",
+        Some(Some((_, "sse"))) => "/mcp/{name}/sse",
+        Some(Some((_, "messages"))) => "/mcp/{name}/messages",
+        Some(_) => "/mcp/{name}",
+    }
 }
 
 /// Which pages may read an answer. spec: AS-20, RS-8
@@ -70,7 +101,8 @@ pub struct Front {
     proxy: Arc<proxy::Proxy>,
 }
 
-type Answer = Response<Either<proxy::Answer, Body>>;
+type Whole = Response<Either<proxy::Answer, Body>>;
+type Answer = Response<Told<Either<proxy::Answer, Body>>>;
 
 impl Service<Request<Incoming>> for Front {
     type Response = Answer;
@@ -82,36 +114,38 @@ impl Service<Request<Incoming>> for Front {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-        let arrived = correlation::arrived(traceparent);
-        let path = request.uri().path();
+        let (path, received) = (request.uri().path(), request.body().size_hint().lower());
+        let telemetry = &self.app.telemetry;
+        let method = request.method().as_str();
+        let arrived = correlation::arrived(telemetry, method, route_of(path), request.headers(), received);
+        let served = Served::new(telemetry, &arrived);
         // spec: T-30
         if let Err(status) = self.app.origins.check(request.uri(), request.headers(), exposure(path)) {
-            return Box::pin(std::future::ready(Ok(plain(status))));
+            return Box::pin(std::future::ready(Ok(served.answer(plain(status)))));
         }
         if path.starts_with("/mcp/") {
             // spec: SEC-76: without the feed nothing is known of revocations, so nothing passes.
             if !self.app.feed.is_fresh() {
-                return Box::pin(std::future::ready(Ok(plain(StatusCode::SERVICE_UNAVAILABLE))));
+                return Box::pin(std::future::ready(Ok(served.answer(plain(StatusCode::SERVICE_UNAVAILABLE)))));
             }
             let (proxy, app) = (self.proxy.clone(), self.app.clone());
             return Box::pin(correlation::scope(arrived, async move {
                 let address = address_of(request.extensions(), request.headers(), &app.config.trusted_proxies);
-                Ok(proxy.serve(request, address).await.map(Either::Left))
+                Ok(served.answer(proxy.serve(request, address).await.map(Either::Left)))
             }));
         }
         let mut doors = self.doors.clone();
         Box::pin(correlation::scope(arrived, async move {
             let answered = tokio::time::timeout(DOOR_TIMEOUT, doors.call(request)).await;
-            Ok(match answered {
+            Ok(served.answer(match answered {
                 Ok(Ok(answer)) => answer.map(Either::Right),
                 Err(_) => plain(StatusCode::REQUEST_TIMEOUT),
-            })
+            }))
         }))
     }
 }
 
-fn plain(status: StatusCode) -> Answer {
+fn plain(status: StatusCode) -> Whole {
     (status, status.canonical_reason().unwrap_or_default()).into_response().map(Either::Right)
 }
 

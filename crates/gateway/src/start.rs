@@ -28,6 +28,7 @@ use crate::{
     connections::{self, Connections},
     decision_point::DecisionPoint,
     ended::Ended,
+    exporting,
     external::Externals,
     feed::{Feed, FeedError, SAMPLE, Sources},
     fresh::Fresh,
@@ -50,6 +51,7 @@ use crate::{
     session_labels::SessionLabels,
     snapshot::{Server, ServerError, Snapshot},
     system,
+    telemetry::Telemetry,
     trusted_issuer::{Reaching, Workloads},
     unlock::{UnlockError, Unlocked, unlock},
     upstream::{InProcess, Upstreams, stdio::Host},
@@ -209,7 +211,8 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         durability: config.audit.durability,
         limits: journal::Limits::default(),
     };
-    let journal = Journal::open(&settings, clock.clone())?;
+    let (telemetry, spans) = Telemetry::new(&config.telemetry.settings, clock.clone(), &*rng);
+    let journal = Journal::open(&settings, clock.clone())?.counted_by(telemetry.clone());
 
     for server in &config.servers {
         Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
@@ -332,6 +335,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         outbound,
         limits: Limits::new(&config, &clock),
         passwords: Passwords::new(2, &*rng),
+        telemetry,
         assertion_keys: AssertionKeys::default(),
         config,
         clock,
@@ -374,6 +378,10 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
     tasks.extend(app.notify.start(&stopped));
+    if let (Some(traces), Some(tracer), Some(spans)) = (&app.config.telemetry.traces, app.telemetry.tracer(), spans) {
+        let receiver = exporting::Receiver::of(traces, &app.outbound, &node, tracer);
+        tasks.push(tokio::spawn(exporting::run(receiver, spans, stopped.clone())));
+    }
     tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
     tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
     Ok(Running { app, invitation, stop, tasks, indexing })

@@ -334,6 +334,13 @@ impl Store {
         approvals(self.db.query(&sql, &params![now, i64::from(limit)]).await?)
     }
 
+    /// How many calls wait for humans.
+    pub async fn count_waiting_approvals(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = "select count(*) from approvals where state = 'pending' and expires_at > $1";
+        let row = self.db.query_first(sql, &params![now]).await?;
+        Ok(row.map_or(Ok(0_i64), |mut row| row.take())?.unsigned_abs())
+    }
+
     /// Part of what one person asked for, the newest first.
     pub async fn approvals_of(&self, person: &PersonId, paging: Paging) -> Result<Listed<ApprovalRow>, StoreError> {
         let counted = self.db.query_first("select count(*) from approvals where person = $1", &params![person]).await?;

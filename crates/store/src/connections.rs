@@ -180,6 +180,16 @@ impl Store {
         self.db.query(&sql, &params![server]).await?.into_iter().map(connection).collect()
     }
 
+    /// How many there are in each state.
+    pub async fn count_connections(&self) -> Result<Vec<(ConnectionState, u64)>, StoreError> {
+        let mut counts = ConnectionState::ALL.map(|state| (state, 0));
+        for mut row in self.db.query("select state, count(*) from connections group by state", &[]).await? {
+            let (state, count) = (ConnectionState::parse(&row.take::<String>()?)?, row.take::<i64>()?);
+            counts.iter_mut().filter(|(known, _)| *known == state).for_each(|(_, of)| *of = count.unsigned_abs());
+        }
+        Ok(counts.to_vec())
+    }
+
     /// Part of all of them, by server.
     pub async fn all_connections(&self, paging: Paging) -> Result<Listed<Connection>, StoreError> {
         let counted = self.db.query_first("select count(*) from connections", &[]).await?;

@@ -156,6 +156,12 @@ impl Store {
         Ok(Some((session, person)))
     }
 
+    /// How many sessions have not expired.
+    pub async fn count_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let row = self.db.query_first("select count(*) from sessions where expires_at > $1", &params![now]).await?;
+        Ok(row.map_or(Ok(0_i64), |mut row| row.take())?.unsigned_abs())
+    }
+
     /// A person's sessions that have not reached their end, the last seen first.
     pub async fn sessions_of(&self, person: &PersonId, now: Timestamp) -> Result<Vec<BrowserSession>, StoreError> {
         let sql = format!(

@@ -22,6 +22,7 @@ use super::{
     providers::provider,
     read::{Node, Section},
     servers::{server_name, servers},
+    telemetry::telemetry,
     toolboxes::toolboxes,
     workloads::workloads,
 };
@@ -81,6 +82,7 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
     let tokens = tokens(top.take("tokens").section());
     let clients = clients(top.take("clients").section());
     let outbound = outbound(top.take("outbound").section(), &public_url);
+    let telemetry = telemetry(top.take("telemetry").section(), &mut asked);
     asked.check(&outbound.private_hosts);
     let trusted_proxies = trusted_proxies(&top.take("trusted_proxies"));
     let limits = limits(top.take("limits").section());
@@ -115,6 +117,7 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
         trusted_proxies,
         limits,
         audit,
+        telemetry,
         environment,
     };
     (config, derived)

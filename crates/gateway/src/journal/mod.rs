@@ -42,7 +42,7 @@ pub use self::{
     space::Space,
     stored::{SegmentReader, Stored, stored},
 };
-use crate::correlation;
+use crate::{correlation, telemetry::Telemetry};
 
 /// The place of an event in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +87,20 @@ pub struct Journal {
     writer: Arc<Writer>,
     recovery: Arc<Recovery>,
     keys: Arc<PublicKeys>,
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Journal {
     /// Opens the journal for writing and repairs what a crash has left.
     pub fn open(settings: &Settings<'_>, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
         let (writer, recovery, keys) = recover::open(settings, clock)?;
-        Ok(Self { writer: Arc::new(writer), recovery: Arc::new(recovery), keys: Arc::new(keys) })
+        Ok(Self { writer: Arc::new(writer), recovery: Arc::new(recovery), keys: Arc::new(keys), telemetry: None })
+    }
+
+    /// The same journal whose events are counted.
+    #[must_use]
+    pub fn counted_by(self, telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry: Some(telemetry), ..self }
     }
 
     /// What was found when it was opened.
@@ -113,7 +120,7 @@ impl Journal {
     ///
     /// Like every event, it becomes part of the request that is being served.
     pub async fn append(&self, event: Event) -> Result<Position, JournalError> {
-        let event = correlated(event);
+        let event = self.noted(event);
         match self.writer.durability() {
             Durability::Process => self.writer.append_here(&event),
             Durability::Power => Writer::append_behind(&self.writer, &event).await,
@@ -122,12 +129,12 @@ impl Journal {
 
     /// Like [`Journal::append`] for callers without a runtime; under `power` it waits for the disk in this thread.
     pub fn append_blocking(&self, event: Event) -> Result<Position, JournalError> {
-        self.writer.append_here(&correlated(event))
+        self.writer.append_here(&self.noted(event))
     }
 
     /// Leaves `event` for the next write or [`Journal::tick`]: for ends of calls, which nobody waits for.
     pub fn append_later(&self, event: Event) {
-        self.writer.append_later(correlated(event));
+        self.writer.append_later(self.noted(event));
     }
 
     /// To be called about every 50 ms: writes what was left for later, a checkpoint when one is due, and tries again
@@ -187,8 +194,13 @@ impl Journal {
     pub fn health(&self) -> JournalHealth {
         self.writer.health()
     }
-}
 
-fn correlated(event: Event) -> Event {
-    if event.correlation == Correlation::default() { event.of(correlation::current()) } else { event }
+    /// The event as part of the request that is being served, which learns of it; counted.
+    fn noted(&self, event: Event) -> Event {
+        correlation::note(&event);
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.metrics.observe(&event);
+        }
+        if event.correlation == Correlation::default() { event.of(correlation::current()) } else { event }
+    }
 }

@@ -57,7 +57,7 @@ impl Turn<'_> {
             let deed = Deed { ends: true, ..bare(Method::ToolsList.name()) };
             let scene = self.scene(Risk::default());
             let Ok(Decided::Permitted(permit, mut record)) = decide(&scene, &deed).await else { return };
-            let Ok(mut errand) = Errand::new(self, permit) else { return };
+            let Ok(mut errand) = Errand::new(self, permit, &record) else { return };
             let read = match errand.prepare().await {
                 Ok(()) => errand.tools().await.is_some(),
                 // The call itself will tell what is wrong.

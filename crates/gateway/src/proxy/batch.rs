@@ -19,6 +19,7 @@ use super::{
     text_of,
     turn::Visit,
 };
+use crate::correlation;
 
 /// Messages of one batch.
 const MOST: usize = 50;
@@ -35,7 +36,7 @@ impl Visit<'_> {
         self.admits(&found, messages)?;
         let json = Accepts { json: true, events: false };
         let alone = Visit { accepts: json, ..*self };
-        let answers = join_all(messages.iter().map(|message| alone.one_of(&found, message))).await;
+        let answers = join_all(messages.iter().map(|message| alone.one_of_many(&found, message))).await;
         let mut said = Vec::new();
         for answer in answers {
             said.extend(answer?);
@@ -89,6 +90,15 @@ impl Visit<'_> {
             return refused("Two requests of a batch have the same id.");
         }
         Ok(())
+    }
+
+    /// The same in a span of its own.
+    async fn one_of_many(&self, headers: &Headers<'_>, message: &Message<'_>) -> Result<Option<String>, Refusal> {
+        let span = match message {
+            Message::Request(call) | Message::Notification(call) => correlation::message(call),
+            Message::Response(_) => None,
+        };
+        correlation::within(span.as_ref().map(|span| span.place().clone()), self.one_of(headers, message)).await
     }
 
     /// What one message is answered with; nothing for what has no answer.

@@ -7,6 +7,7 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use portcullis_audit::{Actor, Decision, Event, Kind, Outcome, Target, Value, keep};
@@ -39,8 +40,10 @@ use super::{
 };
 use crate::{
     caller::Caller,
+    correlation,
     quotas::{Held, Untold},
     snapshot::{Server, Snapshot},
+    telemetry,
     tools::Risk,
     veil::recorded,
 };
@@ -267,6 +270,7 @@ pub(super) struct Case<'c> {
     target: Target,
     seat: Seat,
     event: Event,
+    begun: Instant,
 }
 
 /// The name of a call, and what it takes of its limits.
@@ -279,6 +283,7 @@ pub(super) struct Taken {
 // spec: T-54: the one place where it is decided, whatever the route, the era or the method.
 pub(super) async fn decide<'c>(scene: &'c Scene<'c>, deed: &'c Deed<'c>) -> Result<Decided<'c>, Refusal> {
     let Scene { parts, crowd, snapshot, caller, endpoint, server, address, risk, waited, .. } = scene;
+    let (_span, begun) = (correlation::open("decide", telemetry::Kind::Internal), Instant::now());
     let now = parts.clock.now();
     let door = Door { parts, crowd, caller, endpoint, address: *address, waited: *waited };
     let Admitted { actor, target, seat } = admitted(&door, &server.name, deed).await?;
@@ -313,7 +318,7 @@ pub(super) async fn decide<'c>(scene: &'c Scene<'c>, deed: &'c Deed<'c>) -> Resu
     if may_go_on && let Err(why) = parts.decision_point.ask(&facts).await {
         return Err(outside::refused(parts, event, snapshot.bundle.revision(), why, deed).await);
     }
-    let case = Case { scene, deed, actor, classes, target, seat, event };
+    let case = Case { scene, deed, actor, classes, target, seat, event, begun };
     match decided {
         Ok(permit) => {
             let taken = match case.claim(permit.obligations()).await {
@@ -351,7 +356,7 @@ impl Case<'_> {
         Taken { call, held }: Taken,
         run: Option<Run>,
     ) -> Result<(Permit, Record), Refusal> {
-        let Self { scene: Scene { parts, risk, caller, .. }, deed, actor, target, seat, event, .. } = self;
+        let Self { scene: Scene { parts, risk, caller, .. }, deed, actor, target, seat, event, begun, .. } = self;
         let labels = &permit.obligations().labels;
         if !labels.is_empty()
             && let Err(error) = parts.labels.put(&caller.person, &caller.client, labels).await
@@ -394,6 +399,7 @@ impl Case<'_> {
         }
         let call = deed.ends.then_some(call);
         let record = Record::open(parts, call, actor, target, deed.raw.len(), seat).judged(risk.definition);
+        let record = record.decided_in(begun.elapsed());
         Ok((permit, record.holding(held).of(run)))
     }
 

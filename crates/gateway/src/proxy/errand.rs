@@ -8,10 +8,14 @@ use portcullis_base::Holder;
 use portcullis_mcp::ProtocolError;
 use portcullis_policy::Permit;
 
-use super::turn::Turn;
+use super::{
+    record::{Journey, Record},
+    turn::Turn,
+};
 use crate::{
     config::ToolList,
     connections::{Lack, Presented},
+    correlation,
     quotas::Departure,
     upstream::{AnswerBody, Credential, Tools, UpstreamError, Viewer, Way},
     veil::Veil,
@@ -24,6 +28,7 @@ pub(super) struct Errand<'t> {
     presented: Presented,
     departure: Option<Departure>,
     veil: Option<Arc<Veil>>,
+    journey: Journey,
 }
 
 /// Why a permitted call has no answer of its upstream.
@@ -53,14 +58,14 @@ impl From<Lack> for Setback {
 }
 
 impl<'t> Errand<'t> {
-    /// Uses up `permit`.
-    pub(super) fn new(turn: &'t Turn<'t>, permit: Permit) -> Result<Self, UpstreamError> {
+    /// Uses up `permit`; `record` is told how long the upstream has it.
+    pub(super) fn new(turn: &'t Turn<'t>, permit: Permit, record: &Record) -> Result<Self, UpstreamError> {
         if permit.server() != &turn.server.name {
             return Err(UpstreamError::Unusable("the permit is for another server"));
         }
         let veil = Veil::of(permit.obligations()).map(Arc::new);
         drop(permit);
-        Ok(Self { turn, presented: Presented::none(), departure: None, veil })
+        Ok(Self { turn, presented: Presented::none(), departure: None, veil, journey: record.journey() })
     }
 
     /// The same for a call that takes something of its limits.
@@ -114,8 +119,18 @@ impl<'t> Errand<'t> {
         self.put(Way::Asked, build).await
     }
 
-    // spec: UP-45: "refresh once and retry once", UP-46
+    /// Puts it, as what follows our span of it.
     async fn put(
+        &mut self,
+        way: Way,
+        build: impl Fn() -> Result<Request<Bytes>, UpstreamError>,
+    ) -> Result<Response<AnswerBody>, Setback> {
+        let place = self.journey.begin(&self.turn.server.name);
+        correlation::within(place, self.put_now(way, build)).await
+    }
+
+    // spec: UP-45: "refresh once and retry once", UP-46
+    async fn put_now(
         &mut self,
         way: Way,
         build: impl Fn() -> Result<Request<Bytes>, UpstreamError>,

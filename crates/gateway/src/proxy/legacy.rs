@@ -27,7 +27,7 @@ use super::{
     record::Record,
     refusal::Refusal,
     restore::Restorer,
-    rewrite::rewrite,
+    rewrite::{rewrite, stamped},
     session::{Bridge, Hears, Session},
     sieve::Sieve,
     speech::{Legacy, Speech, Words},
@@ -152,7 +152,7 @@ impl Turn<'_> {
         let (Some(method), Some(id)) = (method, call.id) else { return Err(Refusal::status(StatusCode::BAD_REQUEST)) };
         let deed = Deed { hears: session.hears, era: Era::Legacy, ..deed(call, method) };
         let (permit, mut record) = self.decide(&deed).await?;
-        let errand = Errand::new(self, permit).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let errand = Errand::new(self, permit, &record).map_err(|error| self.failed(&error, call.id, &mut record))?;
         let mut errand = errand.limited(record.departure());
         let busy = self.local.busy.enter(&session.id);
         let (response, joined) = match self.exchanged(session, (call, record.approved()), method, &mut errand).await {
@@ -235,7 +235,7 @@ impl Turn<'_> {
             None => Bytes::copy_from_slice(call.raw.as_bytes()),
         };
         let built = |joined: &Joined<'_>| {
-            let mut request = self.post(raw.clone());
+            let mut request = self.post(stamped(&raw));
             if method.effect() == Effect::Read {
                 request.extensions_mut().insert(Repeatable);
             }
@@ -287,12 +287,12 @@ impl Turn<'_> {
         let (permit, mut record) = self.decide(deed).await?;
         // What there is no session for, nobody waits for.
         let Some(joined) = self.open_side(session) else { return Ok(answer::empty(StatusCode::ACCEPTED)) };
-        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let mut errand = Errand::new(self, permit, &record).map_err(|error| self.failed(&error, None, &mut record))?;
         let raw = Bytes::copy_from_slice(deed.raw);
         let sent = async {
             errand.equip().await?;
             let built = || {
-                let mut request = self.post(raw.clone());
+                let mut request = self.post(stamped(&raw));
                 joined.write(request.headers_mut());
                 Ok(request)
             };
@@ -322,7 +322,7 @@ impl Turn<'_> {
             return Ok(answer::empty(StatusCode::NO_CONTENT));
         };
         self.local.late.forget(&session.id);
-        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let mut errand = Errand::new(self, permit, &record).map_err(|error| self.failed(&error, None, &mut record))?;
         let closed = async {
             errand.equip().await?;
             let built = || {

@@ -45,7 +45,7 @@ impl Turn<'_> {
         let (permit, mut record) = self.decide(&Deed { ends: true, ..bare("GET") }).await?;
         // Listened for before anything is asked, so that no appearance falls between the two.
         let news = self.parts.connections.watch();
-        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let mut errand = Errand::new(self, permit, &record).map_err(|error| self.failed(&error, None, &mut record))?;
         let (response, aside) = match self.listened(session, last.as_ref(), &mut errand).await {
             Ok(listened) => listened,
             Err(Setback::Lack(_)) => return Ok(self.waits_here(session, news, Lists::Ours, record)),

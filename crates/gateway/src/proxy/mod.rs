@@ -84,7 +84,7 @@ use self::{
     toolbox::Shelf,
     turn::{Place, Visit},
 };
-use crate::{caller::Caller, config::LegacySse, snapshot::Snapshot};
+use crate::{caller::Caller, config::LegacySse, correlation, snapshot::Snapshot};
 
 /// The data path, ready to serve.
 pub struct Proxy {
@@ -292,6 +292,9 @@ impl Visit<'_> {
             message::Body::One(message) => message,
             message::Body::Batch(messages) => return Box::pin(self.batch(headers, &messages)).await,
         };
+        if let Message::Request(call) | Message::Notification(call) = &message {
+            correlation::stands(call);
+        }
         match self.inbound.cleaned(&message)? {
             None => self.serve_message(headers, &message).await,
             Some(cleaned) => self.serve_message(headers, &message::message(text_of(&cleaned)?)?).await,
@@ -307,6 +310,9 @@ impl Visit<'_> {
                 return Err(ProtocolError::invalid_request("No batches on this transport.").into());
             }
         };
+        if let Message::Request(call) | Message::Notification(call) = &message {
+            correlation::stands(call);
+        }
         match self.inbound.cleaned(&message)? {
             None => self.post_old(uri, &message).await,
             Some(cleaned) => self.post_old(uri, &message::message(text_of(&cleaned)?)?).await,

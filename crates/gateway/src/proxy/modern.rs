@@ -15,7 +15,6 @@ use portcullis_mcp::{
     object::Object,
     scan,
     tool::Annotation,
-    trace,
 };
 
 use super::{
@@ -31,7 +30,7 @@ use super::{
     rendering::Rendering,
     restore::Restorer,
     resumed::{Resumed, unanswered},
-    rewrite::rewrite,
+    rewrite::{rewrite, stamped},
     sieve::Sieve,
     speech::{Modern, Speech, Words},
     state::{LIFETIME, Sealer, State},
@@ -40,6 +39,7 @@ use super::{
     turn::{Form, Turn, deed, form},
 };
 use crate::{
+    correlation,
     questions::{Questions, elsewhere},
     upstream::{AnswerBody, Repeatable, Tools, UpstreamError, answer_in, whole},
 };
@@ -211,7 +211,7 @@ impl Turn<'_> {
             record.end(Outcome::Denied, Some("what it brought back could not be taken"));
             return Err(error.with_id(out.call.id).into());
         }
-        let errand = Errand::new(self, permit);
+        let errand = Errand::new(self, permit, &record);
         let mut errand = errand.map_err(|error| self.failed(&error, out.call.id, &mut record))?;
         errand = errand.limited(record.departure());
         if out.method == Method::SubscriptionsListen {
@@ -476,11 +476,11 @@ impl Turn<'_> {
         }
         let (permit, mut record) = self.decide(&deed(call, method)).await?;
         let raw = Bytes::copy_from_slice(call.raw.as_bytes());
-        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, None, &mut record))?;
+        let mut errand = Errand::new(self, permit, &record).map_err(|error| self.failed(&error, None, &mut record))?;
         let sent = async {
             errand.prepare().await?;
             let built = || {
-                let mut request = self.post(raw.clone());
+                let mut request = self.post(stamped(&raw));
                 write_headers(request.headers_mut(), version, method, (call.target.as_deref(), None), &[])
                     .ok_or(UpstreamError::Unusable("what the message names cannot stand in a header"))?;
                 Ok(request)
@@ -514,8 +514,7 @@ impl Outgoing<'_> {
     }
 
     fn meta<'m>(&'m self, mut meta: Object<'m>, sent: &'m str) -> Cow<'m, str> {
-        // spec: TR-73, BR-70
-        meta.retain(trace::travels);
+        correlation::stamp(&mut meta);
         if self.call.meta.progress_token.is_some() {
             meta.set("progressToken", sent);
         }

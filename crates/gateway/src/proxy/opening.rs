@@ -15,7 +15,7 @@ use super::{
     errand::{Errand, Setback},
     refusal::Refusal,
     restore::Restorer,
-    rewrite::rewrite,
+    rewrite::{rewrite, stamped},
     session::{Bridge, Hears, Session, Terms},
     turn::{Form, Turn, deed, form, session_of, set},
 };
@@ -45,10 +45,11 @@ impl Turn<'_> {
                 &mut record,
             ));
         };
-        let mut errand = Errand::new(self, permit).map_err(|error| self.failed(&error, call.id, &mut record))?;
+        let mut errand =
+            Errand::new(self, permit, &record).map_err(|error| self.failed(&error, call.id, &mut record))?;
         let opened = async {
             errand.equip().await?;
-            self.opened(errand.send(|| Ok(self.post(body.clone()))).await?, id).await.map_err(Setback::from)
+            self.opened(errand.send(|| Ok(self.post(stamped(&body)))).await?, id).await.map_err(Setback::from)
         };
         let (status, bytes, session) = match opened.await {
             Ok(opened) => opened,

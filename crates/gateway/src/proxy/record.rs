@@ -1,15 +1,21 @@
 //! Step six: what came of a call. Whatever happens to it, exactly one `call.ended` follows its `call.decided`.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use portcullis_audit::{Actor, Event, Kind, Outcome, Target};
-use portcullis_base::{ApprovalId, CallId, Clock, Digest};
+use portcullis_base::{ApprovalId, CallId, Clock, Digest, ServerName, printable};
 
 use super::{crowd::Seat, parts::Parts};
 use crate::{
     approvals::Approvals,
+    correlation,
     journal::Journal,
     quotas::{Departure, Held},
+    telemetry::{Kind as Side, Open, Place, Value},
 };
 
 /// A decided call that has not ended. Dropped without an end, it ends as unknown: its client went away, and nobody saw
@@ -26,6 +32,8 @@ pub(super) struct Record {
     judged: Option<Digest>,
     run: Option<Run>,
     held: Option<Held>,
+    decided: Option<Duration>,
+    journey: Journey,
     _seat: Seat,
 }
 
@@ -74,6 +82,54 @@ impl Drop for Run {
     }
 }
 
+/// The time for which the upstream has a call: from the moment it is first sent until its end is known.
+#[derive(Clone)]
+pub(super) struct Journey {
+    about: Arc<(Cow<'static, str>, Option<String>)>,
+    leg: Arc<Mutex<Option<Leg>>>,
+}
+
+struct Leg {
+    begun: Instant,
+    span: Option<Open>,
+}
+
+impl Journey {
+    fn of(target: &Target) -> Self {
+        let method = target.method.clone().unwrap_or(Cow::Borrowed("other"));
+        let tool = target.name.as_ref().filter(|_| matches!(&*method, "tools/call" | "prompts/get"));
+        let tool = tool.map(|name| printable(name, 100));
+        Self { about: Arc::new((method, tool)), leg: Arc::default() }
+    }
+
+    /// It is sent to `server`, perhaps once more. Gives where the upstream stands in our trace.
+    pub(super) fn begin(&self, server: &ServerName) -> Option<Place> {
+        let mut leg = self.leg.lock().unwrap_or_else(PoisonError::into_inner);
+        let leg = leg.get_or_insert_with(|| {
+            let (method, tool) = &*self.about;
+            let mut span = correlation::open(method, Side::Client);
+            if let Some(span) = &mut span {
+                span.note("mcp.server.name", || Value::Text(server.to_string()));
+                span.note("mcp.method.name", || Value::Text(method.to_string()));
+                if let Some(tool) = tool {
+                    span.note("gen_ai.tool.name", || Value::Text(tool.clone()));
+                }
+            }
+            Leg { begun: Instant::now(), span }
+        });
+        leg.span.as_ref().map(|span| span.place().clone())
+    }
+
+    /// It is over.
+    fn end(&self, outcome: Outcome) -> Option<Duration> {
+        let leg = self.leg.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if let Some(mut span) = leg.span.filter(|_| outcome != Outcome::Success) {
+            span.failed(outcome.as_str());
+        }
+        Some(leg.begun.elapsed())
+    }
+}
+
 impl Record {
     pub(super) fn open(
         parts: &Parts,
@@ -84,6 +140,7 @@ impl Record {
         seat: Seat,
     ) -> Self {
         let (journal, clock) = (parts.journal.clone(), parts.clock.clone());
+        let journey = Journey::of(&target);
         Self {
             journal,
             clock,
@@ -96,6 +153,8 @@ impl Record {
             judged: None,
             run: None,
             held: None,
+            decided: None,
+            journey,
             _seat: seat,
         }
     }
@@ -104,6 +163,17 @@ impl Record {
     pub(super) fn judged(mut self, definition: Option<Digest>) -> Self {
         self.judged = definition;
         self
+    }
+
+    /// The same of a call whose decision took so long.
+    pub(super) fn decided_in(mut self, time: Duration) -> Self {
+        self.decided = Some(time);
+        self
+    }
+
+    /// For whoever sends the call.
+    pub(super) fn journey(&self) -> Journey {
+        self.journey.clone()
     }
 
     /// The same of a call that takes something of its limits.
@@ -146,6 +216,7 @@ impl Record {
         }
         // Used if the call was sent, given back if it was not.
         self.held = None;
+        let upstream = self.journey.end(outcome);
         let Some(call) = self.call.take() else { return };
         let mut event = Event::new(Kind::CallEnded, self.clock.now())
             .by(std::mem::take(&mut self.actor))
@@ -155,6 +226,10 @@ impl Record {
             .number("duration_us", self.started.elapsed().as_micros() as i64)
             .number("request_bytes", self.received as i64)
             .number("response_bytes", self.sent as i64);
+        let times = [("decision_us", self.decided), ("upstream_us", upstream)];
+        for (key, time) in times.into_iter().filter_map(|(key, time)| Some((key, time?))) {
+            event = event.number(key, time.as_micros() as i64);
+        }
         if let Some(note) = note {
             event = event.text("note", note);
         }

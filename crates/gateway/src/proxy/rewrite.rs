@@ -1,6 +1,9 @@
 //! Replacing parts of a message where they stand, so that every other byte is what was checked.
 
 use bytes::Bytes;
+use portcullis_mcp::object::Object;
+
+use crate::correlation;
 
 /// `outer` with each `(inner, replacement)` applied. Every `inner` must be a slice of `outer`, as the readers of `mcp`
 /// give it; one that is not is a fault of this program, and the message is then not sent at all (`None`).
@@ -17,6 +20,31 @@ pub(super) fn rewrite(outer: &str, edits: &mut [(&str, &str)]) -> Option<Bytes> 
     }
     out.extend_from_slice(outer.as_bytes().get(from..)?);
     Some(out.into())
+}
+
+/// A request or notification as its server gets it: its `_meta` says where it stands in the trace, and nothing of baggage.
+/// Whatever else it is stays as it is.
+///
+/// spec: TR-73, BR-70
+pub(super) fn stamped(raw: &Bytes) -> Bytes {
+    let edited = || {
+        let text = std::str::from_utf8(raw).ok()?;
+        let mut message = Object::read(text)?;
+        let (method, id) = (message.get("method").is_some(), message.get("id").is_some());
+        let mut params = message.raw("params").map_or_else(|| Some(Object::new()), Object::read)?;
+        let meta = params.raw("_meta");
+        // A response says nothing of its own, and a notification only if its client did.
+        if !method || meta.is_none() && (!id || correlation::place().is_none()) {
+            return None;
+        }
+        let mut meta = meta.map_or_else(|| Some(Object::new()), Object::read)?;
+        correlation::stamp(&mut meta);
+        let meta = meta.finish();
+        params.set("_meta", meta);
+        message.set("params", params.finish());
+        Some(Bytes::from(message.finish().into_owned()))
+    };
+    edited().unwrap_or_else(|| raw.clone())
 }
 
 #[cfg(test)]

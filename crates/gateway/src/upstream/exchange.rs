@@ -10,6 +10,7 @@ use portcullis_oauth::upstream::challenge;
 use tokio::time::timeout;
 
 use super::{AnswerBody, Credential, For, Upstream, UpstreamError, breaker::Resting, lower, places::Place};
+use crate::correlation;
 
 /// How long a used connection may take to become ready again.
 const SETTLING: Duration = Duration::from_millis(5);
@@ -29,6 +30,7 @@ impl Upstream {
         credential: &Credential,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         credential.apply(request.headers_mut());
+        correlation::stamp_headers(request.headers_mut());
         let place = self.place(&request).await?;
         let attempt = self.breaker.attempt(Instant::now()).map_err(|Resting(rest)| UpstreamError::Resting(rest))?;
         let outcome = timeout(self.limits.head, self.exchange(request)).await.unwrap_or(Err(UpstreamError::Late));

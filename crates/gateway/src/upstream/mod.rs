@@ -417,6 +417,11 @@ impl Upstreams {
         upstream
     }
 
+    /// Calls that wait for input of their people, at all of them.
+    pub fn waiting(&self) -> usize {
+        self.open.load().values().map(|upstream| upstream.waiting()).sum()
+    }
+
     /// What could not be carried to and from each of them.
     pub fn counts(&self) -> Vec<(ServerName, Arc<Counts>)> {
         self.open.load().iter().map(|(name, upstream)| (name.clone(), upstream.counts().clone())).collect()

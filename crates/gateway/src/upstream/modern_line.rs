@@ -161,7 +161,7 @@ impl Stateless {
             logs: call.meta.log_level.is_some(),
         };
         let (front, answer) = Front::new(&asked.id);
-        tokio::spawn(self.run(asked, caller, front));
+        tokio::spawn(crate::correlation::carried(self.run(asked, caller, front)));
         answer.await.unwrap_or(Err(UpstreamError::Unusable("the request was given up")))
     }
 

@@ -43,7 +43,9 @@ use super::{
 };
 use crate::{
     approvals::{About, ApprovalError, Asked, Decided, NotRun, Started, Stored, Waiting, Wanted},
+    correlation,
     quotas::Untold,
+    telemetry::Kind,
 };
 
 /// The key of our one request for input.
@@ -166,7 +168,10 @@ impl Turn<'_> {
                 return self.page_wanted(deed, denial, waiting, 1);
             }
         };
-        let end = self.waited_for(deed, denial, waiting, patience).await;
+        let span = correlation::open("approval", Kind::Internal);
+        let place = span.as_ref().map(|span| span.place().clone());
+        let end = correlation::within(place, self.waited_for(deed, denial, waiting, patience)).await;
+        drop(span);
         let state = match &end {
             End::Decided(Ok(Decided { state: State::Granted, .. })) => {
                 return Refusal::anew(Waited::new(waiting.id.clone(), until, case.seat()));
@@ -276,7 +281,7 @@ impl Turn<'_> {
             Target::None => (|_| Target::None, ""),
         };
         let (name, arguments) = (name.to_owned(), deed.arguments.map(str::to_owned));
-        let begun = tokio::spawn(async move {
+        let begun = tokio::spawn(correlation::carried(async move {
             let wanted = Wanted {
                 person: &person,
                 client: &client,
@@ -288,7 +293,7 @@ impl Turn<'_> {
             let mut started = approvals.run(&id, &wanted).await?;
             let arguments = started.stored.arguments.take();
             Ok((started, Run::new(approvals.clone(), id, arguments, by)))
-        });
+        }));
         begun.await.unwrap_or(Err(NotRun::Failed(ApprovalError::Missing)))
     }
 

@@ -186,10 +186,10 @@ impl Visit<'_> {
             params: call.params.map(str::to_owned),
         };
         let room = room.clone();
-        tokio::spawn(async move {
+        tokio::spawn(crate::correlation::carried(async move {
             drive.run(cancelled).await;
             room.cancel(&id);
-        });
+        }));
         Ok(None)
     }
 }

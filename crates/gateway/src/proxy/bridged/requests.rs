@@ -30,7 +30,7 @@ use crate::proxy::{
     toolbox::Unboxed,
     turn::{Place, Visit, deed},
 };
-use crate::upstream::CLIENT_INFO;
+use crate::{correlation, upstream::CLIENT_INFO};
 
 /// How long an answer is waited for before a stream is opened for it, so that whoever loses the connection then can take
 /// it up again.
@@ -191,7 +191,7 @@ impl Visit<'_> {
             params: call.params.map(str::to_owned),
         };
         let ear = feed.attach(Some(0));
-        tokio::spawn(drive.run(cancelled));
+        tokio::spawn(correlation::carried(drive.run(cancelled)));
         Ok(ear)
     }
 

@@ -16,7 +16,7 @@ use super::{
     drive::{Drive, Progress, Stop, request, unusable},
     host::{Host, internal},
 };
-use crate::upstream::CLIENT_INFO;
+use crate::{correlation, upstream::CLIENT_INFO};
 
 /// Keys of questions that are remembered of one task.
 const KEYS: usize = 256;
@@ -32,7 +32,7 @@ impl Drop for Tied {
     fn drop(&mut self) {
         if let Some(cancel) = self.cancel.take() {
             let host = self.host.clone();
-            tokio::spawn(async move { drop(host.ask(&cancel, Method::TasksCancel).await) });
+            tokio::spawn(correlation::carried(async move { drop(host.ask(&cancel, Method::TasksCancel).await) }));
         }
     }
 }

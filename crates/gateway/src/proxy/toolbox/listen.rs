@@ -29,6 +29,7 @@ use super::{
     uris::{Asked, Owners, Uris},
 };
 use crate::{
+    correlation,
     proxy::{
         answer::{self, Answer},
         ear::{Ear, URIS},
@@ -110,7 +111,7 @@ impl Unboxed<'_> {
         let (say, said) = mpsc::channel(QUEUE);
         // Room was made for more than this.
         drop(say.try_send(acknowledged));
-        tokio::spawn(together(Arc::new(Staying::of(self)), wants, say));
+        tokio::spawn(correlation::carried(together(Arc::new(Staying::of(self)), wants, say)));
         let speech = Modern {
             sent: SENT.to_owned(),
             id: id.to_owned(),

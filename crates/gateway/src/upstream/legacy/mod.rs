@@ -52,7 +52,7 @@ use super::{
     AnswerBody, Credential, Limits, Upstream, UpstreamError,
     line::{Lines, Sharing},
 };
-use crate::config::Allow;
+use crate::{config::Allow, correlation};
 
 /// How long a call waits until the server was asked to tell of what others want to hear.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -162,7 +162,7 @@ impl Legacy {
                 }
             }
             (_, None) => {
-                tokio::spawn(Run::begin(self.clone(), opener, caller, wanted, front));
+                tokio::spawn(correlation::carried(Run::begin(self.clone(), opener, caller, wanted, front)));
             }
         }
         answer.await.unwrap_or(Err(UpstreamError::Unusable("the call was given up")))
