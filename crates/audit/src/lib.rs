@@ -7,6 +7,7 @@
 mod chain;
 mod decided;
 mod event;
+pub mod format;
 mod json;
 mod line;
 mod redact;
