@@ -45,6 +45,7 @@ use portcullis_gateway::{
     session_labels::SessionLabels,
     snapshot::Snapshot,
     system,
+    telemetry::Telemetry,
     trusted_issuer::{Reaching, Workloads},
     upstream::Upstreams,
 };
@@ -135,7 +136,8 @@ impl House {
         let appointments = Appointments::new(&config.roles);
         let upstreams = Arc::new(Upstreams::new(Dialer::new([]).unwrap()));
         let providers = Arc::new(Providers::new(&config, outbound.clone(), &dyn_clock));
-        let journal = Journal::open(&settings, Arc::clone(&dyn_clock)).unwrap();
+        let (telemetry, _) = Telemetry::new(&config.telemetry.settings, dyn_clock.clone(), &*rng);
+        let journal = Journal::open(&settings, Arc::clone(&dyn_clock)).unwrap().counted_by(telemetry.clone());
         let authority = Arc::new(Authority::new(authority::Parts {
             config: &config,
             outbound: outbound.clone(),
@@ -221,6 +223,7 @@ impl House {
         let app = Arc::new(App {
             authority,
             approvals,
+            telemetry,
             notify,
             labels: Arc::new(SessionLabels::new(store.clone(), dyn_clock.clone())),
             quotas: Arc::new(Quotas::new(store.clone(), "test".into(), dyn_clock.clone(), &*rng)),
