@@ -2,27 +2,31 @@
 //!
 //! Nothing here decides anything: numbers and notices are for people to look at, and no call waits for them.
 
+mod named;
 mod notice;
 mod span;
+mod told;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use portcullis_base::Timestamp;
 use portcullis_store::{Counts, Histogram, Store, StoreError, Top, TopBy, Unused};
 use tokio::runtime::Handle;
 
+use self::notice::USUAL_DAYS;
 pub use self::{
+    named::Named,
     notice::{Notice, Strange, notices},
     span::{Chosen, DAY, HOUR, Span, Wanted, day},
+    told::told,
 };
-use self::notice::USUAL_DAYS;
 
 /// So many tools, people, clients and servers are named.
 const TOP: u32 = 10;
 /// First uses that are looked at.
 const FIRSTS: u32 = 1_000;
-/// A right that was not used for so long is told of.
-pub const UNUSED_DAYS: i64 = 30;
+/// A right that was not used for so long is told of: before most of them end by themselves.
+pub const UNUSED_DAYS: i64 = 14;
 /// So many unused rights of each kind are told of.
 pub const UNUSED_MOST: usize = 20;
 
@@ -92,25 +96,4 @@ async fn read(store: &Store, span: Span, now: Timestamp) -> Result<Insight, Stor
         unused: store.unused(unused_since, now, UNUSED_MOST as u32 + 1).await?,
         span,
     })
-}
-
-/// What people and clients are called, by their identifiers.
-#[derive(Default)]
-pub struct Named {
-    /// Account names.
-    pub people: HashMap<String, String>,
-    /// What clients call themselves.
-    pub clients: HashMap<String, String>,
-}
-
-impl Named {
-    /// What somebody is called.
-    pub fn person<'a>(&'a self, id: &'a str) -> &'a str {
-        self.people.get(id).map_or(id, String::as_str)
-    }
-
-    /// What a client calls itself.
-    pub fn client<'a>(&'a self, id: &'a str) -> &'a str {
-        self.clients.get(id).map_or(id, String::as_str)
-    }
 }

@@ -145,8 +145,16 @@ mod tests {
         let (tool, server, client) = (Thing::Tool, Thing::Server, Thing::Client);
         for (why, firsts, told) in [
             ("nothing happened", vec![], vec![]),
-            ("whoever is new uses everything for the first time", vec![first("ada", tool, "shop", "refund", at(6, 23), at(0, 0))], vec![]),
-            ("after a week there is a past", vec![first("ada", tool, "shop", "refund", at(7, 0), at(0, 0))], vec!["ada: tool shop refund"]),
+            (
+                "whoever is new uses everything for the first time",
+                vec![first("ada", tool, "shop", "refund", at(6, 23), at(0, 0))],
+                vec![],
+            ),
+            (
+                "after a week there is a past",
+                vec![first("ada", tool, "shop", "refund", at(7, 0), at(0, 0))],
+                vec!["ada: tool shop refund"],
+            ),
             (
                 "one notice for the tools of a server and a day",
                 vec![
@@ -200,11 +208,19 @@ mod tests {
             ("far more", with(400), vec!["ada: 400 for 20"]),
             ("a new person", vec![20, 22, 18, 25, 20, 400], vec![]),
             ("a week, but few days of it", vec![20, 0, 0, 0, 0, 20, 20, 20, 400], vec![]),
-            ("days of rest say nothing of days of work", vec![150, 0, 0, 160, 0, 0, 0, 150, 0, 0, 155, 0, 0, 0, 160, 0, 0, 158], vec![]),
+            (
+                "days of rest say nothing of days of work",
+                vec![150, 0, 0, 160, 0, 0, 0, 150, 0, 0, 155, 0, 0, 0, 160, 0, 0, 158],
+                vec![],
+            ),
             ("double is not far", [&big[..], &[20_000]].concat(), vec![]),
             ("three times is", [&big[..], &[31_000]].concat(), vec!["ada: 31000 for 10095"]),
             ("somebody whose days differ is given more room", vec![10, 200, 40, 5, 120, 30, 180, 60, 400], vec![]),
-            ("one wild day before does not hide the next", [&steady[..], &[5_000, 20, 900]].concat(), vec!["ada: 900 for 20"]),
+            (
+                "one wild day before does not hide the next",
+                [&steady[..], &[5_000, 20, 900]].concat(),
+                vec!["ada: 900 for 20"],
+            ),
         ] {
             assert_eq!(words(&notices(at(40, 0), &[], &history(&calls))), told, "{why}");
         }

@@ -135,7 +135,9 @@ impl Span {
     /// What belongs to each slot, and nothing where there is none.
     pub(super) fn filled<T: Default>(&self, found: impl IntoIterator<Item = (Timestamp, T)>) -> Vec<(Timestamp, T)> {
         let mut found = found.into_iter().peekable();
-        self.slots().map(|at| (at, found.next_if(|(own, _)| *own == at).map_or_else(T::default, |(_, own)| own))).collect()
+        self.slots()
+            .map(|at| (at, found.next_if(|(own, _)| *own == at).map_or_else(T::default, |(_, own)| own)))
+            .collect()
     }
 }
 
@@ -148,7 +150,13 @@ mod tests {
         let wanted = Wanted { range: range.into(), from: from.into(), to: to.into() };
         let span = Span::of(&wanted, now)?;
         let short = |at: Timestamp| at.to_string().get(..13).unwrap_or_default().to_owned();
-        Ok(format!("{} to {} in {} of {} h", short(span.since), short(span.until), span.slots().count(), span.slot / HOUR))
+        Ok(format!(
+            "{} to {} in {} of {} h",
+            short(span.since),
+            short(span.until),
+            span.slots().count(),
+            span.slot / HOUR
+        ))
     }
 
     #[test]

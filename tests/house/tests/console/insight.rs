@@ -150,10 +150,8 @@ async fn numbers_are_those_of_the_calls_that_were_made_and_lead_to_them() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn people_who_do_what_they_never_did_are_noticed_and_not_stopped() -> Result<()> {
     let house = house("").await?;
-    let (usual, other) = (
-        Client::register(&house.authority, "Usual").await?,
-        Client::register(&house.authority, "Another one").await?,
-    );
+    let (usual, other) =
+        (Client::register(&house.authority, "Usual").await?, Client::register(&house.authority, "Another one").await?);
     for _ in 0..8 {
         let access = token(&house, &usual, ALICE).await?;
         for _ in 0..3 {
@@ -171,7 +169,7 @@ async fn people_who_do_what_they_never_did_are_noticed_and_not_stopped() -> Resu
         }
     }
     for access in [&own, &anothers, &bobs] {
-        let answer = house.call("sample", access, "echo", json!({ "text": "x" })).send().await?;
+        let answer = house.call("sample", access, "echo", json!({ "message": "x" })).send().await?;
         assert!(answer.status == 200 && answer.json()["result"]["isError"] != true, "{}", answer.text());
     }
     indexed(&house).await?;
@@ -216,7 +214,7 @@ async fn rights_that_nobody_uses_are_shown_with_the_way_to_take_them_away() -> R
 
     let code = used.code(&mut Browser::new(&house.authority), "sample", ALICE).await?;
     let refresh = used.redeem(&code).await?.refresh.context("a refresh token")?;
-    house.advance(31 * DAY).await?;
+    house.advance(15 * DAY).await?;
     let answer = used.refresh(&refresh).await?;
     ensure!(answer.status == 200, "{}", answer.text());
     let mut auditor = signed_in(&house, AUDITOR).await?;

@@ -87,9 +87,14 @@ impl Tab {
     /// Auditors look at people, what they may and by which rules, and how they left.
     const fn needs(self) -> Standing {
         match self {
-            Self::People | Self::Groups | Self::Roles | Self::Rules | Self::Tools | Self::Offboarding | Self::Insight | Self::Audit => {
-                Standing::Auditor
-            }
+            Self::People
+            | Self::Groups
+            | Self::Roles
+            | Self::Rules
+            | Self::Tools
+            | Self::Offboarding
+            | Self::Insight
+            | Self::Audit => Standing::Auditor,
             Self::Providers | Self::Connections | Self::ServiceAccounts => Standing::Administrator,
         }
     }

@@ -14,7 +14,8 @@ const SEEN: f64 = 2.0;
 
 /// Bars, one for each slot, in which the series stand on each other.
 pub fn stacked(chart: &Chart<'_>) -> Markup {
-    let sums = (0..chart.slots.len()).map(|at| chart.series.iter().filter_map(|series| value(&series.values, at)).sum::<i64>());
+    let sums = (0..chart.slots.len())
+        .map(|at| chart.series.iter().filter_map(|series| value(&series.values, at)).sum::<i64>());
     let top = scale::top(sums.max().unwrap_or_default());
     let high = |value: i64| value as f64 / top as f64 * (BOTTOM - TOP);
     let marks = [0, top / 2, top].map(|mark| (BOTTOM - high(mark), short(mark)));
@@ -45,9 +46,13 @@ fn value(values: &[Option<i64>], at: usize) -> Option<i64> {
 fn column(chart: &Chart<'_>, at: usize, high: &impl Fn(i64) -> f64) -> Markup {
     let width = 1.0 / chart.slots.len() as f64;
     let (left, mut floor) = (percent((at as f64 + (1.0 - BAR) / 2.0) * width), BOTTOM);
-    let parts: Vec<_> =
-        chart.series.iter().filter_map(|series| Some((series, value(&series.values, at).filter(|value| *value > 0)?))).collect();
-    let words: Vec<_> = parts.iter().map(|(series, value)| format!("{} {}", count(*value), series.label.to_lowercase())).collect();
+    let parts: Vec<_> = chart
+        .series
+        .iter()
+        .filter_map(|series| Some((series, value(&series.values, at).filter(|value| *value > 0)?)))
+        .collect();
+    let words: Vec<_> =
+        parts.iter().map(|(series, value)| format!("{} {}", count(*value), series.label.to_lowercase())).collect();
     html! {
         @if !parts.is_empty() {
             g {

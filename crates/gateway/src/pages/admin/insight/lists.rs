@@ -121,7 +121,13 @@ fn times(histogram: &Histogram) -> Option<String> {
 /// Conditions that find one of them, its name, and what stands below that.
 type Shown = (Vec<(&'static str, String)>, String, Option<String>);
 
-fn ranks(insight: &Insight, title: &'static str, head: &'static str, all: &[Top], shown: impl Fn(&Top) -> Shown) -> Markup {
+fn ranks(
+    insight: &Insight,
+    title: &'static str,
+    head: &'static str,
+    all: &[Top],
+    shown: impl Fn(&Top) -> Shown,
+) -> Markup {
     let most = all.iter().map(|top| top.counts.calls()).max().unwrap_or_default();
     let rows = all.iter().map(|top| {
         let (conditions, name, below) = shown(top);
@@ -138,7 +144,7 @@ fn ranks(insight: &Insight, title: &'static str, head: &'static str, all: &[Top]
         }
     });
     html! {
-        div.part {
+        div.part.compact {
             h3 { (title) }
             @if all.is_empty() { div.card.empty { p.muted { "None." } } }
             @else { (table(title, &[head, "Calls", "Errors", "Denied"].map(Head::Seen), rows)) }
@@ -152,7 +158,8 @@ const UNUSED: [Head; 5] =
 /// Rights that nobody uses.
 pub(super) fn unused(insight: &Insight, view: &View<'_>) -> Markup {
     let of_kind = |kind| insight.unused.iter().filter(move |unused| unused.kind == kind);
-    let kinds = [UnusedKind::Client, UnusedKind::AccessKey, UnusedKind::Access, UnusedKind::Standing, UnusedKind::Connection];
+    let kinds =
+        [UnusedKind::Client, UnusedKind::AccessKey, UnusedKind::Access, UnusedKind::Standing, UnusedKind::Connection];
     let is_cut = kinds.into_iter().any(|kind| of_kind(kind).count() > UNUSED_MOST);
     let rows = kinds.into_iter().flat_map(|kind| of_kind(kind).take(UNUSED_MOST)).map(|unused| row(unused, view));
     html! {

@@ -55,7 +55,8 @@ pub fn insight(view: &View<'_>) -> Page {
                 }
                 @match view.found {
                     Err(why) => { div.notice.bad role="alert" id="wrong" { p { (why) } } }
-                    Ok(insight) => { (summary(insight)) }
+                    Ok(insight) if !insight.is_quiet() => { (summary(insight)) }
+                    Ok(_) => {}
                 }
             }
             @if let Ok(insight) = view.found {
@@ -121,10 +122,34 @@ fn summary(insight: &Insight) -> Markup {
         count(total.approvals_expired)
     );
     let tiles = [
-        ("Calls", total.calls(), format!("{} let through", count(total.allowed)), to(&[("kind", "call.decided")]), over(Counts::calls)),
-        ("Errors", total.errors(), format!("{} of the calls that ended", share(total.errors(), total.ended())), to(&[("kind", "call.ended"), ("outcome", "failure")]), over(Counts::errors)),
-        ("Denied", total.refused(), format!("{} of all calls", share(total.refused(), total.calls())), to(&[("kind", "call.decided"), ("effect", "deny")]), over(Counts::refused)),
-        ("Approvals asked for", total.approvals_asked, approvals, to(&[("kind", "approval.")]), over(|counts| counts.approvals_asked)),
+        (
+            "Calls",
+            total.calls(),
+            format!("{} let through", count(total.allowed)),
+            to(&[("kind", "call.decided")]),
+            over(Counts::calls),
+        ),
+        (
+            "Errors",
+            total.errors(),
+            format!("{} of the calls that ended", share(total.errors(), total.ended())),
+            to(&[("kind", "call.ended"), ("outcome", "failure")]),
+            over(Counts::errors),
+        ),
+        (
+            "Denied",
+            total.refused(),
+            format!("{} of all calls", share(total.refused(), total.calls())),
+            to(&[("kind", "call.decided"), ("effect", "deny")]),
+            over(Counts::refused),
+        ),
+        (
+            "Approvals asked for",
+            total.approvals_asked,
+            approvals,
+            to(&[("kind", "approval.")]),
+            over(|counts| counts.approvals_asked),
+        ),
     ];
     html! {
         ul.tiles {
@@ -190,7 +215,10 @@ mod tests {
         assert_eq!(person_page(""), None);
         let at = Timestamp::from_secs(1_800_000_000);
         let link = trail(at, at, &[("name", "a&b=\"><script>")]);
-        assert!(link.starts_with("/admin/audit?name=a%26b%3D%22%3E%3Cscript%3E&since=2027-01-15T08%3A00%3A00.000Z&until="), "{link}");
+        assert!(
+            link.starts_with("/admin/audit?name=a%26b%3D%22%3E%3Cscript%3E&since=2027-01-15T08%3A00%3A00.000Z&until="),
+            "{link}"
+        );
         assert_eq!(connections(&[("server", "a b&")]), "/admin/connections?server=a+b%26");
     }
 }
