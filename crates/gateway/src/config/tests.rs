@@ -59,7 +59,7 @@ fn defaults_are_complete_and_valid() {
     assert!(config.identity.local_accounts);
 }
 
-const SECRETS: [(&str, &str); 12] = [
+const SECRETS: [(&str, &str); 13] = [
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
     ("REPORT_SECRET", "s"),
@@ -70,6 +70,7 @@ const SECRETS: [(&str, &str); 12] = [
     ("SLACK_BOT_TOKEN", "xoxb-1"),
     ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
     ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("OTLP_AUTHORIZATION", "Bearer 1"),
     ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
@@ -140,9 +141,9 @@ fn commented_examples_of_the_defaults_are_valid_too() {
 fn unknown_keys_are_refused_with_place_and_nearest_name() {
     assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-        known here: durability, arguments
+        known here: durability, arguments, index
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -410,7 +411,7 @@ fn mistyped_variables_are_refused_by_their_own_name() {
     PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
         example: depth: 8
     PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     "#);
 }
 
