@@ -52,6 +52,10 @@ fn defaults_are_complete_and_valid() {
         Audit {
             durability: Durability::Process,
             arguments: Keep::Redacted,
+            reads_without_journal: ReadsWithoutJournal::Allow,
+            segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
+            retention: Retention::default(),
+            free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
     );
@@ -375,6 +379,10 @@ fn environment_overrides_the_file_and_flags_override_both() {
         Audit {
             durability: Durability::Power,
             arguments: Keep::Off,
+            reads_without_journal: ReadsWithoutJournal::Allow,
+            segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
+            retention: Retention::default(),
+            free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
     );
@@ -518,4 +526,19 @@ fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
         let problems = problems(&format!("{text}\n"));
         assert!(problems.contains(told), "{text}: {problems}");
     }
+}
+
+#[test]
+fn keeping_of_the_journal_is_bounded() {
+    let text = "audit:\n  segment: { size: 1MiB }\n  retention: { for: 400d, size: 50GB, archive: { folder: old } }\n  free_space: 2GiB\n  reads_without_journal: deny\n";
+    let audit = good(text).audit;
+    let limits = audit.limits();
+    assert_eq!(
+        (limits.segment_bytes, limits.segment_age, limits.free_space),
+        (1 << 20, Duration::from_hours(24), 2 << 30)
+    );
+    assert_eq!(audit.retention.keep_for, Some(Duration::from_hours(24 * 400)));
+    assert_eq!((audit.retention.size, audit.retention.archive), (Some(50_000_000_000), Some("old".into())));
+    assert_eq!(audit.reads_without_journal, ReadsWithoutJournal::Deny);
+    assert_snapshot!(problems("audit:\n  segment: { size: 1KiB, age: 1s }\n  retention: { for: 1h, archive: { foldr: x } }\n  reads_without_journal: refuse\n"), @"");
 }
