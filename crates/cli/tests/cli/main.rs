@@ -53,6 +53,7 @@ fn help_teaches() {
       keys             List, change and retire the keys that seal what the gateway keeps
       sample           Run the sample MCP server alone, without a gateway in front of it
       audit            Search the audit trail, and check that nothing in it was changed or lost
+      insight          See what goes on: calls, errors, who and what calls most, rights that nobody uses
       migrate          Update the database for this release
       config           Show the settings in force
       help             Print this message or the help of the given subcommand(s)
