@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use portcullis_audit::Keep;
 
-use super::{Audit, AuditIndex, read::Section};
+use super::{Audit, AuditIndex, Sink, issuers::Asked, read::Section, sinks::sinks};
 use crate::journal::Durability;
 
-pub(super) fn audit(mut section: Section<'_>) -> Audit {
+pub(super) fn audit<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> (Audit, Vec<Sink>) {
     let audit = Audit {
         durability: section
             .take("durability")
@@ -19,8 +19,9 @@ pub(super) fn audit(mut section: Section<'_>) -> Audit {
         ]),
         index: index(section.take("index").section()),
     };
+    let sinks = sinks(&section.take("sinks"), asked);
     section.finish();
-    audit
+    (audit, sinks)
 }
 
 fn index(mut section: Section<'_>) -> AuditIndex {
