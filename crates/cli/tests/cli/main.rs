@@ -162,7 +162,7 @@ fn bad_settings_say_what_where_and_the_nearest_choice() {
     --- stderr
     error: 3 settings are wrong
       portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
       portcullis.yaml:2: audit.durability: expected one of process, power, found "pwoer"
           did you mean "power"?
       portcullis.yaml:3: root_key: "env:MISSING": the environment variable is not set

@@ -202,6 +202,14 @@ fn receiver<'a>(section: &mut Section<'a>, example: &str, asked: &mut Asked<'a>)
     if !node.is_given() {
         node.problem("is missing: expected where it is received", format!("example: url: {example}"));
     }
+    let plain = |url: &Url| url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host));
+    if node.as_text().and_then(|text| Url::parse(text).ok()).as_ref().is_some_and(plain) {
+        node.problem(
+            "is plain http to another machine: whoever is in between can read and change the record",
+            "use its https:// URL; http is for a receiver on this machine",
+        );
+        return None;
+    }
     url(node, example, asked)
 }
 

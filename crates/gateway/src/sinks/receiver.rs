@@ -5,7 +5,13 @@ use std::time::Duration;
 use portcullis_audit::format::{Format, Record};
 use portcullis_base::Timestamp;
 
-use super::{Parts, file::Files, otlp::Otlp, syslog::Syslog, webhook::Webhook};
+use super::{
+    Parts,
+    file::Files,
+    otlp::{self, Otlp},
+    syslog::Syslog,
+    webhook::{self, Webhook},
+};
 use crate::{
     config::{self, SinkTo, Tls},
     outbound::{Certificates, CertificatesError, Outbound},
@@ -49,16 +55,13 @@ pub(super) enum Receiver {
 
 impl Receiver {
     pub fn of(sink: &config::Sink, parts: &Parts<'_>) -> Result<Self, CertificatesError> {
-        let format = sink.format;
         Ok(match &sink.to {
             SinkTo::File { path, rotation } => Self::File(Files::new(path, *rotation)),
             SinkTo::Otlp { url, headers, tls } => Self::Otlp(Otlp::new(url, headers, outbound(parts, tls)?)),
             SinkTo::Syslog { server, security, tls, size } => {
                 Self::Syslog(Syslog::new(server, *security, *size, outbound(parts, tls)?))
             }
-            SinkTo::Webhook { url, key, tls } => {
-                Self::Webhook(Webhook::new(url, key, format, outbound(parts, tls)?, parts.clock.clone()))
-            }
+            SinkTo::Webhook { url, key, tls } => Self::Webhook(Webhook::new(url, key, outbound(parts, tls)?)),
         })
     }
 
@@ -66,12 +69,13 @@ impl Receiver {
     pub fn encode(&self, record: &Record, format: Format) -> Vec<u8> {
         let text = format.write(record);
         match self {
-            Self::File(_) | Self::Webhook(_) => {
+            Self::File(_) => {
                 let mut line = text.into_bytes();
                 line.push(b'\n');
                 line
             }
-            Self::Otlp(_) => super::otlp::record(record, &text),
+            Self::Otlp(_) => otlp::record(record, &text),
+            Self::Webhook(_) => webhook::element(format, text),
             Self::Syslog(syslog) => syslog.message(record, &text),
         }
     }

@@ -1,9 +1,9 @@
-//! A program that takes batches of lines, signed as Standard Webhooks says.
-
-use std::sync::Arc;
+//! A program that takes batches of lines: `{"type":"audit.lines","timestamp":…,"data":{"journal":…,"lines":[…]}}`, signed
+//! as Standard Webhooks says. The libraries of that scheme read a body as one JSON text, so it is one. Lines that are JSON
+//! stand in it as they are, others as texts.
 
 use portcullis_audit::format::Format;
-use portcullis_base::{Clock, Timestamp};
+use portcullis_base::Timestamp;
 
 use super::{
     post::post,
@@ -11,27 +11,40 @@ use super::{
 };
 use crate::{hook_signature::HookKey, outbound::Outbound};
 
+const MEDIA_TYPE: &str = "application/json";
+
 pub(super) struct Webhook {
     url: String,
     key: HookKey,
-    media_type: &'static str,
     outbound: Outbound,
-    clock: Arc<dyn Clock>,
 }
 
 impl Webhook {
-    pub fn new(url: &str, key: &HookKey, format: Format, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
-        let media_type = match format {
-            Format::Json => "application/x-ndjson",
-            Format::Cef => "text/plain; charset=utf-8",
-        };
-        Self { url: url.to_owned(), key: key.clone(), media_type, outbound, clock }
+    pub fn new(url: &str, key: &HookKey, outbound: Outbound) -> Self {
+        Self { url: url.to_owned(), key: key.clone(), outbound }
     }
 
     pub async fn send(&self, journal: &str, items: &[Item], now: Timestamp) -> Result<(), Failure> {
-        let body: Vec<u8> = items.iter().flat_map(|item| &item.bytes).copied().collect();
-        let headers = self.key.headers(&id(journal, items), self.clock.now(), &body).map_err(Failure::later)?;
-        post(&self.outbound, &self.url, headers, (self.media_type, body), now).await.map(drop)
+        let journal_json = serde_json::Value::from(journal);
+        let head = format!(r#"{{"type":"audit.lines","timestamp":"{now}","data":{{"journal":{journal_json},"lines":["#);
+        let mut body = head.into_bytes();
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend(&item.bytes);
+        }
+        body.extend(b"]}}");
+        let headers = self.key.headers(&id(journal, items), now, &body).map_err(Failure::later)?;
+        post(&self.outbound, &self.url, headers, (MEDIA_TYPE, body), now).await.map(drop)
+    }
+}
+
+/// A line as a JSON value.
+pub(super) fn element(format: Format, text: String) -> Vec<u8> {
+    match format {
+        Format::Json => text.into_bytes(),
+        Format::Cef => serde_json::Value::String(text).to_string().into_bytes(),
     }
 }
 
