@@ -46,13 +46,15 @@ impl Record {
     pub fn parse(line: &[u8], contents: Contents) -> Result<Self, RowError> {
         let mut line = std::str::from_utf8(line).map_err(|error| RowError::said(&error))?.to_owned();
         if contents == Contents::Left {
-            for find in [|details: Details| details.arguments.map(RawValue::get).map(place_of), |details: Details| {
-                details.result.map(RawValue::get).map(place_of)
-            }] {
+            for find in [
+                |details: Details| details.arguments.map(RawValue::get).map(place_of),
+                |details: Details| details.result.map(RawValue::get).map(place_of),
+            ] {
                 let places: Places = serde_json::from_str(&line).map_err(|error| RowError::new(&error))?;
                 if let Some(value) = places.details.and_then(find) {
                     let start = value.start - place_of(&line).start;
-                    let cut = member(&line, start..start + value.len()).ok_or_else(|| RowError::said(&"it is not written as lines of journals are"))?;
+                    let cut = member(&line, start..start + value.len())
+                        .ok_or_else(|| RowError::said(&"it is not written as lines of journals are"))?;
                     line.replace_range(cut, "");
                 }
             }
@@ -140,7 +142,9 @@ mod tests {
     // spec: T-100
     #[test]
     fn what_cannot_be_cut_surely_is_no_record() {
-        for line in [r#"{"details":{"arguments" : 1}}"#, r#"{"details":{"arguments":1,"arguments":2}}"#, r#"{"details":7}"#] {
+        for line in
+            [r#"{"details":{"arguments" : 1}}"#, r#"{"details":{"arguments":1,"arguments":2}}"#, r#"{"details":7}"#]
+        {
             assert!(Record::parse(line.as_bytes(), Contents::Left).is_err(), "{line}");
         }
     }

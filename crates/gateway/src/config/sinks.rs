@@ -114,7 +114,8 @@ enum KindOfSink {
 
 pub(super) fn sinks<'a>(node: &Node<'a>, asked: &mut Asked<'a>) -> Vec<Sink> {
     let mut sinks: Vec<Sink> = Vec::new();
-    for item in node.list("a list of receivers", "[{ name: siem, kind: file, path: /var/log/portcullis/audit.jsonl }]") {
+    for item in node.list("a list of receivers", "[{ name: siem, kind: file, path: /var/log/portcullis/audit.jsonl }]")
+    {
         let read = sink(item.section(), &sinks, asked);
         sinks.extend(read);
     }

@@ -97,9 +97,9 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             && body.contains(':')
             && !body.trim_end().ends_with('.');
         // A group of keys below another one.
-        let grouped = line.strip_prefix("  # ").filter(|rest| {
-            if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') }
-        });
+        let grouped = line
+            .strip_prefix("  # ")
+            .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
         below = grouped.is_some();
         if let Some(rest) = grouped {
             text.push_str(&format!("  {rest}"));

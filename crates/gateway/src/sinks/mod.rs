@@ -85,8 +85,7 @@ impl Sinks {
     /// The sinks that the settings name.
     pub fn new(settings: &[config::Sink], parts: &Parts<'_>) -> Result<Self, SinkError> {
         let shipper = |sink: &config::Sink| {
-            let receiver = Receiver::of(sink, parts)
-                .map_err(|error| SinkError { name: sink.name.clone(), error })?;
+            let receiver = Receiver::of(sink, parts).map_err(|error| SinkError { name: sink.name.clone(), error })?;
             let sources = [parts.node, COMMANDS].map(|journal| Source::new(parts, &sink.name, journal));
             Ok(Shipper::new(sink, receiver, sources.into(), parts))
         };

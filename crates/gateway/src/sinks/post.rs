@@ -23,12 +23,8 @@ pub(super) async fn post(
     now: Timestamp,
 ) -> Result<Bytes, Failure> {
     let (media_type, bytes) = body;
-    let ask = Ask {
-        method: Method::POST,
-        body: Some((media_type, bytes.into())),
-        headers,
-        ..Ask::get(url, "*/*", ANSWER)
-    };
+    let ask =
+        Ask { method: Method::POST, body: Some((media_type, bytes.into())), headers, ..Ask::get(url, "*/*", ANSWER) };
     let answer = outbound.fetch(ask).await.map_err(|error| Failure::later(error.detail()))?;
     match answer.status {
         status if status.is_success() => Ok(answer.body),

@@ -179,7 +179,8 @@ impl Shipper {
                         round.pending.extend(ways);
                     }
                     if !round.taken && (round.refusals >= REFUSALS || round.pending.is_empty()) {
-                        let why = round.refused.last().map_or_else(|| "it refuses them".to_owned(), |(_, why)| why.clone());
+                        let why =
+                            round.refused.last().map_or_else(|| "it refuses them".to_owned(), |(_, why)| why.clone());
                         source.hold();
                         return Err(Failure::later(format_args!("nothing of what waits is taken: {why}")));
                     }
@@ -191,7 +192,11 @@ impl Shipper {
             }
         }
         if told > 0 {
-            tracing::warn!(sink = self.status.name, lines = told, "the receiver took a batch and told that it refused lines of it");
+            tracing::warn!(
+                sink = self.status.name,
+                lines = told,
+                "the receiver took a batch and told that it refused lines of it"
+            );
         }
         Ok(told + self.set_aside(at).await)
     }
@@ -203,7 +208,13 @@ impl Shipper {
         for (index, why) in &refused {
             let item = &source.batch[*index];
             let (sink, journal, line) = (&self.status.name, &source.journal, item.seq);
-            tracing::warn!(sink, journal, line, why, "a line was refused for good and is set aside; it stays in the journal");
+            tracing::warn!(
+                sink,
+                journal,
+                line,
+                why,
+                "a line was refused for good and is set aside; it stays in the journal"
+            );
             if item.is_refusal {
                 continue;
             }

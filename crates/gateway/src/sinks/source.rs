@@ -1,10 +1,6 @@
 //! One journal that a sink follows: its lines, the batch that is under way, and how far everything was passed on.
 
-use std::{
-    io,
-    ops::Range,
-    path::PathBuf,
-};
+use std::{io, ops::Range, path::PathBuf};
 
 use portcullis_base::{Digest, Timestamp};
 
@@ -227,4 +223,3 @@ pub(super) enum When {
     /// Lines were passed over.
     Worth,
 }
-

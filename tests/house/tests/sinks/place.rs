@@ -75,7 +75,12 @@ impl Place {
         let binary = launcher()?.with_file_name("portcullis");
         ensure!(binary.exists(), "{} is not there: cargo build --bin portcullis", binary.display());
         let mut command = Command::new(binary);
-        command.args(arguments).current_dir(self.path()).env_clear().env("HOME", self.path()).env("PATH", "/usr/bin:/bin");
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", "/usr/bin:/bin");
         command.env("SINK_SECRET", SECRET).env("SINK_AUTHORIZATION", AUTHORIZATION);
         Ok(command)
     }
@@ -167,7 +172,8 @@ impl Place {
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.operations)?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} in {text}"))?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} in {text}"))?;
         Ok(line.trim().parse()?)
     }
 }

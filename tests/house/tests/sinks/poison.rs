@@ -76,7 +76,9 @@ async fn nothing_is_set_aside_where_the_receiver_refuses_everything() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_otlp_receiver_takes_in_part_is_counted() -> Result<()> {
     let place = Place::new()?;
-    let Some(receiver) = Receiver::python("otlp", place.path(), &["--partial", "settings.loaded"])? else { return Ok(()) };
+    let Some(receiver) = Receiver::python("otlp", place.path(), &["--partial", "settings.loaded"])? else {
+        return Ok(());
+    };
     let sink = json!({ "name": "it", "kind": "otlp", "url": format!("http://{}/v1/logs", receiver.host()) });
     place.settings(&json!([sink]), &[receiver.host()])?;
     let up = place.up()?;

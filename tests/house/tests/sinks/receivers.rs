@@ -30,7 +30,10 @@ pub struct Receiver {
 /// Whether what a test needs is there; where everything must be tried, it is a failure if not.
 pub fn is_there(program: &str) -> bool {
     let there = Path::new(program).exists();
-    #[expect(clippy::disallowed_methods, reason = "that everything must be tried is said by the surroundings of the run")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "that everything must be tried is said by the surroundings of the run"
+    )]
     let must = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
     assert!(there || !must, "{program} is missing");
     if !there {
@@ -90,7 +93,7 @@ template(name="parsed" type="list" option.jsonf="on") {{
 }}
 action(type="omfile" file="{}" template="parsed")
 "#,
-            at(""),
+            folder.display(),
             at("ca.pem"),
             at("server.pem"),
             at("server.key"),
@@ -168,7 +171,8 @@ fn certificates(folder: &Path) -> Result<()> {
     openssl(&[&ca[..], &key[..]].concat())?;
     for (name, extension) in [("server", "subjectAltName=IP:127.0.0.1"), ("client", "subjectAltName=DNS:gateway")] {
         let (subject, out, secret) = (format!("/CN={name}"), format!("{name}.pem"), format!("{name}.key"));
-        let signed = ["req", "-x509", "-subj", &subject, "-keyout", &secret, "-out", &out, "-CA", "ca.pem", "-CAkey", "ca.key"];
+        let signed =
+            ["req", "-x509", "-subj", &subject, "-keyout", &secret, "-out", &out, "-CA", "ca.pem", "-CAkey", "ca.key"];
         let leaf = ["-addext", extension, "-addext", "basicConstraints=critical,CA:FALSE"];
         openssl(&[&signed[..], &leaf[..], &key[..]].concat())?;
     }

@@ -135,7 +135,9 @@ async fn otlp_receiver_gets_every_line() -> Result<()> {
         let line: Value = serde_json::from_str(item["text"].as_str().context("a text")?)?;
         let (node, seq) = key(&line)?;
         ensure!(item["authorization"] == AUTHORIZATION, "{item}");
-        ensure!(item["resource"]["service.name"] == "portcullis" && item["resource"]["service.instance.id"] == json!(node));
+        ensure!(
+            item["resource"]["service.name"] == "portcullis" && item["resource"]["service.instance.id"] == json!(node)
+        );
         ensure!(item["event"] == line["event"] && item["attributes"]["portcullis.seq"] == json!(seq), "{item}");
         ensure!(item["attributes"].get("user.name") == line.get("person_name"), "{item}");
         ensure!(item["trace"].as_str().unwrap_or_default() == line["trace"].as_str().unwrap_or_default(), "{item}");
@@ -181,7 +183,10 @@ async fn syslog_server_gets_every_line_over_tls() -> Result<()> {
     for item in receiver.received()? {
         let text = item["text"].as_str().context("a text")?;
         let line: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))?;
-        ensure!(item["host"] == line["node"] && item["app"] == "portcullis" && item["event"] == line["event"], "{item}");
+        ensure!(
+            item["host"] == line["node"] && item["app"] == "portcullis" && item["event"] == line["event"],
+            "{item}"
+        );
         ensure!(item["time"] == line["at"] && item["facility"] == "13", "{item}");
         let data = item["data"].as_str().unwrap_or_default();
         ensure!(data.starts_with(&format!("[portcullis@32473 seq=\"{}\"", line["seq"])), "{item}");
@@ -204,11 +209,13 @@ async fn file_gets_every_line_through_rotations() -> Result<()> {
     let read_by = folder.clone();
     let arrived: Arrived = Box::new(move || {
         let name = |number: usize| if number == 0 { "audit.jsonl".to_owned() } else { format!("audit.jsonl.{number}") };
-        let mut files: Vec<_> = (0..100).map(|number| read_by.join(name(number))).filter(|file| file.exists()).collect();
+        let mut files: Vec<_> =
+            (0..100).map(|number| read_by.join(name(number))).filter(|file| file.exists()).collect();
         files.reverse();
         let mut found = Vec::new();
         for file in files {
-            let out = std::process::Command::new(JQ).arg("-c").arg("[.node, .seq, .details.arguments]").arg(file).output()?;
+            let out =
+                std::process::Command::new(JQ).arg("-c").arg("[.node, .seq, .details.arguments]").arg(file).output()?;
             ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
             for line in String::from_utf8(out.stdout)?.lines() {
                 let (node, seq, arguments): (String, u64, Option<Value>) = serde_json::from_str(line)?;

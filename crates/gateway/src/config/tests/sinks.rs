@@ -31,7 +31,9 @@ fn receivers_at_addresses_that_are_not_reached_are_refused() {
 // spec: T-100
 #[test]
 fn contents_leave_only_where_the_settings_say_so() {
-    let text = sink("{ name: a, kind: file, path: /a }\n    - { name: b, kind: file, path: /b, arguments: true, format: cef }");
+    let text = sink(
+        "{ name: a, kind: file, path: /a }\n    - { name: b, kind: file, path: /b, arguments: true, format: cef }",
+    );
     let sinks = good(&text).sinks;
     assert_eq!((sinks[0].contents, sinks[1].contents), (Contents::Left, Contents::Sent));
     assert_eq!((sinks[0].format, sinks[1].format), (Format::Json, Format::Cef));
