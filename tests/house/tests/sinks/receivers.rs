@@ -93,7 +93,7 @@ template(name="parsed" type="list" option.jsonf="on") {{
 }}
 action(type="omfile" file="{}" template="parsed")
 "#,
-            at(""),
+            folder.display(),
             at("ca.pem"),
             at("server.pem"),
             at("server.key"),
