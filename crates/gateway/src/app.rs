@@ -37,6 +37,7 @@ use crate::{
     quotas::Quotas,
     roles::Appointments,
     session_labels::SessionLabels,
+    sinks,
     snapshot::Snapshot,
     telemetry::Telemetry,
     trusted_issuer::Workloads,
@@ -89,6 +90,8 @@ pub struct App {
     pub passkeys: Passkeys,
     /// Journal lines that are not in the index yet.
     pub index_lag: Arc<AtomicI64>,
+    /// How those are to whom the record is sent.
+    pub sinks: Vec<Arc<sinks::Status>>,
     /// What is wrong or odd in the rules, in view of the tools that there are.
     pub inspection: Inspection,
     /// Which hosts and pages may talk to us.
@@ -192,6 +195,7 @@ impl App {
             calls_per_person: limits.concurrent_calls as usize,
             hold: self.config.approvals.hold,
             arguments: self.config.audit.arguments,
+            reads_without_journal: self.config.audit.reads_without_journal,
             legacy_sse: self.config.legacy_sse,
             identity_assertions: self.config.trusts_identity_assertions(),
             ..proxy::Settings::new(self.config.public_url.as_str(), Origins::clone(&self.origins))

@@ -68,6 +68,7 @@ pub mod served;
 pub mod service_accounts;
 pub mod session_labels;
 pub mod signing;
+pub mod sinks;
 pub mod snapshot;
 pub mod start;
 pub mod step_up;
