@@ -48,7 +48,11 @@ pub(crate) use self::{
     process::meet,
     public_url::is_loopback,
 };
-use crate::{journal::Durability, root_key::RootKeySource, toolbox::Toolbox};
+use crate::{
+    journal::{self, Durability, Retention},
+    root_key::RootKeySource,
+    toolbox::Toolbox,
+};
 
 mod access;
 mod approvals;
@@ -345,14 +349,52 @@ pub struct Sessions {
 }
 
 /// The audit trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// What a decision waits for.
     pub durability: Durability,
     /// What of a call's arguments is written.
     pub arguments: Keep,
+    /// What becomes of reads while the journal cannot be written.
+    pub reads_without_journal: ReadsWithoutJournal,
+    /// When a segment is full.
+    pub segment: AuditSegment,
+    /// How long sealed segments stay, and where they go.
+    pub retention: Retention,
+    /// Less free room than these bytes is scarce.
+    pub free_space: u64,
     /// What events are found by.
     pub index: AuditIndex,
+}
+
+impl Audit {
+    /// The limits of a journal that is kept so.
+    pub fn limits(&self) -> journal::Limits {
+        journal::Limits {
+            segment_bytes: self.segment.size,
+            segment_age: self.segment.age,
+            free_space: self.free_space,
+            ..journal::Limits::default()
+        }
+    }
+}
+
+/// What becomes of reads while the journal cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadsWithoutJournal {
+    /// They go on, and nothing tells of them.
+    Allow,
+    /// They are refused as everything else is.
+    Deny,
+}
+
+/// When a segment of the journal is followed by another, and sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditSegment {
+    /// When it has so many bytes.
+    pub size: u64,
+    /// When it is so old, if there is anything in it.
+    pub age: Duration,
 }
 
 /// The index of the audit trail.

@@ -37,6 +37,7 @@ pub mod hooks;
 pub mod identity;
 pub mod inbox;
 pub mod indexing;
+pub mod insight;
 pub mod inspection;
 pub mod jobs;
 pub mod journal;

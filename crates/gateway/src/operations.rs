@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{app::App, telemetry::register_process, upstream::Reason};
+use crate::{app::App, journal::Space, telemetry::register_process, upstream::Reason};
 
 /// `/healthz`, `/readyz`, `/metrics`.
 pub fn routes(app: Arc<App>) -> Router {
@@ -36,9 +36,14 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
     if !app.feed.is_fresh() {
         return unready("the change feed cannot be read");
     }
-    match app.journal.health().failing {
+    let health = app.journal.health();
+    match health.failing {
         Some((since, why)) => unready(&format!("the journal cannot be written since {since}: {why}")),
-        None => (StatusCode::OK, "ready\n".into()),
+        None => match health.space {
+            Space::Ample => (StatusCode::OK, "ready\n".into()),
+            Space::Scarce => (StatusCode::OK, "ready, but the disk of the journal is nearly full\n".into()),
+            Space::Reserved => unready("the disk of the journal is full but for what the ends of calls need"),
+        },
     }
 }
 
@@ -83,6 +88,7 @@ fn of_this_node(app: &App, registry: &mut Registry) {
         ("calls_open", "Calls that were let through and have not ended", health.open_calls as i64),
         ("journal_lines", "Lines in the journal of this node", health.head.seq as i64),
         ("journal_failing", "1 while the journal cannot be written", i64::from(health.failing.is_some())),
+        ("journal_scarce", "1 while the disk of the journal is nearly full", i64::from(health.space != Space::Ample)),
         ("journal_lost", "Ends of calls that could not be written", health.lost as i64),
         ("audit_queue", "Events that wait for the next write of the journal", health.waiting as i64),
         ("audit_index_lag", "Journal lines that are not in the index yet", lag),

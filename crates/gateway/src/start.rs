@@ -214,7 +214,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         node: &node,
         seed: &keys.journal_seed(&node),
         durability: config.audit.durability,
-        limits: journal::Limits::default(),
+        limits: config.audit.limits(),
     };
     let (telemetry, spans) = Telemetry::new(&config.telemetry.settings, clock.clone(), &*rng);
     let journal = Journal::open(&settings, clock.clone())?.counted_by(telemetry.clone());

@@ -53,6 +53,10 @@ fn defaults_are_complete_and_valid() {
         Audit {
             durability: Durability::Process,
             arguments: Keep::Redacted,
+            reads_without_journal: ReadsWithoutJournal::Allow,
+            segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
+            retention: Retention::default(),
+            free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
     );
@@ -61,7 +65,6 @@ fn defaults_are_complete_and_valid() {
 }
 
 const SECRETS: [(&str, &str); 14] = [
-    ("OTLP_AUTHORIZATION", "Bearer s"),
     ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
@@ -73,6 +76,7 @@ const SECRETS: [(&str, &str); 14] = [
     ("SLACK_BOT_TOKEN", "xoxb-1"),
     ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
     ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("OTLP_AUTHORIZATION", "Bearer 1"),
     ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
@@ -102,7 +106,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
         below = grouped.is_some();
         if let Some(rest) = grouped {
-            text.push_str(&format!("  {rest}"));
+            text.push_str("  ");
+            text.push_str(rest);
         } else if line.starts_with("#  ") && (is_setting || inside) {
             inside = true;
             text.push_str(&line.replacen('#', " ", 1));
@@ -155,7 +160,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_name() {
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
         known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-        known here: durability, arguments, index, sinks
+        known here: durability, arguments, reads_without_journal, segment, retention, free_space, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -387,6 +392,10 @@ fn environment_overrides_the_file_and_flags_override_both() {
         Audit {
             durability: Durability::Power,
             arguments: Keep::Off,
+            reads_without_journal: ReadsWithoutJournal::Allow,
+            segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
+            retention: Retention::default(),
+            free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
     );
@@ -530,4 +539,19 @@ fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
         let problems = problems(&format!("{text}\n"));
         assert!(problems.contains(told), "{text}: {problems}");
     }
+}
+
+#[test]
+fn keeping_of_the_journal_is_bounded() {
+    let text = "audit:\n  segment: { size: 1MiB }\n  retention: { for: 400d, size: 50GB, archive: { folder: old } }\n  free_space: 2GiB\n  reads_without_journal: deny\n";
+    let audit = good(text).audit;
+    let limits = audit.limits();
+    assert_eq!(
+        (limits.segment_bytes, limits.segment_age, limits.free_space),
+        (1 << 20, Duration::from_hours(24), 2 << 30)
+    );
+    assert_eq!(audit.retention.keep_for, Some(Duration::from_hours(24 * 400)));
+    assert_eq!((audit.retention.size, audit.retention.archive), (Some(50_000_000_000), Some("old".into())));
+    assert_eq!(audit.reads_without_journal, ReadsWithoutJournal::Deny);
+    assert_snapshot!(problems("audit:\n  segment: { size: 1KiB, age: 1s }\n  retention: { for: 1h, archive: { foldr: x } }\n  reads_without_journal: refuse\n"), @"");
 }

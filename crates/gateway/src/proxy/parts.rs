@@ -13,9 +13,21 @@ use url::form_urlencoded;
 
 use super::relay::StreamLimits;
 use crate::{
-    access_keys::AccessKeys, approvals::Approvals, config::LegacySse, connections::Connections,
-    decision_point::DecisionPoint, ended::Ended, external::Externals, fresh::Fresh, journal::Journal, keys::Keys,
-    origin::Origins, quotas::Quotas, session_labels::SessionLabels, snapshot::Snapshot, upstream::Upstreams,
+    access_keys::AccessKeys,
+    approvals::Approvals,
+    config::{LegacySse, ReadsWithoutJournal},
+    connections::Connections,
+    decision_point::DecisionPoint,
+    ended::Ended,
+    external::Externals,
+    fresh::Fresh,
+    journal::Journal,
+    keys::Keys,
+    origin::Origins,
+    quotas::Quotas,
+    session_labels::SessionLabels,
+    snapshot::Snapshot,
+    upstream::Upstreams,
 };
 
 /// The longest name of a tool that stands in a link.
@@ -88,6 +100,8 @@ pub struct Settings {
     pub hold: Duration,
     /// How much of a call's arguments is recorded.
     pub arguments: Keep,
+    /// What becomes of reads while the journal cannot be written.
+    pub reads_without_journal: ReadsWithoutJournal,
     /// Whether the two endpoints of 2024-11-05 are there.
     pub legacy_sse: LegacySse,
     /// Whether a provider is trusted for identity assertions.
@@ -120,6 +134,7 @@ impl Settings {
             tokens: 50_000,
             hold: Duration::from_mins(5),
             arguments: Keep::default(),
+            reads_without_journal: ReadsWithoutJournal::Allow,
             legacy_sse: LegacySse::Off,
             identity_assertions: false,
         }
