@@ -1,11 +1,11 @@
-//! Numbers, told as a person would.
+//! Numbers, told as a person would. No line breaks between a number and its unit.
 
 /// All its digits: `12,345`.
 pub fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::from(if number < 0 { "-" } else { "" });
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -34,10 +34,10 @@ pub fn short(number: i64) -> String {
 pub fn share(part: i64, whole: i64) -> String {
     let percent = part as f64 * 100.0 / whole.max(1) as f64;
     match percent {
-        _ if part == 0 => "0 %".into(),
-        ..0.1 => "under 0.1 %".into(),
-        ..10.0 => format!("{percent:.1} %"),
-        _ => format!("{percent:.0} %"),
+        _ if part == 0 => "0\u{a0}%".into(),
+        ..0.1 => "under 0.1\u{a0}%".into(),
+        ..10.0 => format!("{percent:.1}\u{a0}%"),
+        _ => format!("{percent:.0}\u{a0}%"),
     }
 }
 
@@ -45,10 +45,10 @@ pub fn share(part: i64, whole: i64) -> String {
 pub fn duration(micros: i64) -> String {
     let ms = micros as f64 / 1000.0;
     match micros {
-        ..10_000 => format!("{ms:.1} ms"),
-        ..1_000_000 => format!("{ms:.0} ms"),
-        ..60_000_000 => format!("{:.1} s", ms / 1000.0),
-        _ => format!("{:.1} min", ms / 60_000.0),
+        ..10_000 => format!("{ms:.1}\u{a0}ms"),
+        10_000..1_000_000 => format!("{ms:.0}\u{a0}ms"),
+        1_000_000..60_000_000 => format!("{:.1}\u{a0}s", ms / 1000.0),
+        _ => format!("{:.1}\u{a0}min", ms / 60_000.0),
     }
 }
 
@@ -65,11 +65,11 @@ mod tests {
             ["0", "950", "1k", "1.5k", "20k", "150k", "2M"]
         );
         assert_eq!(
-            [(0, 0), (1, 10_000), (17, 500), (1, 2)].map(|(part, of)| share(part, of)),
+            [(0, 0), (1, 10_000), (17, 500), (1, 2)].map(|(part, of)| share(part, of).replace('\u{a0}', " ")),
             ["0 %", "under 0.1 %", "3.4 %", "50 %"]
         );
         assert_eq!(
-            [90, 3_440, 123_400, 1_250_000, 90_000_000].map(duration),
+            [90, 3_440, 123_400, 1_250_000, 90_000_000].map(|micros| duration(micros).replace('\u{a0}', " ")),
             ["0.1 ms", "3.4 ms", "123 ms", "1.2 s", "1.5 min"]
         );
     }

@@ -108,10 +108,11 @@ impl Tally {
                 (Thing::Server, none(), server.clone()),
                 (Thing::Client, none(), client.clone()),
             ] {
-                if !name.is_empty() && !(is_resource && thing == Thing::Tool) {
-                    let first = firsts.entry((thing, server, name)).or_insert(row.at.as_millis());
-                    *first = row.at.as_millis().min(*first);
+                if name.is_empty() || (is_resource && thing == Thing::Tool) {
+                    continue;
                 }
+                let first = firsts.entry((thing, server, name)).or_insert(row.at.as_millis());
+                *first = row.at.as_millis().min(*first);
             }
         }
         *self.counts.entry(Key { began_at, person, server, name, client }).or_default() += counts;

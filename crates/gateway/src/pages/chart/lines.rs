@@ -18,7 +18,7 @@ pub fn lines(chart: &Chart<'_>) -> Markup {
     };
     let mark = |power: i32| {
         let value = 10_i64.saturating_pow(power.unsigned_abs());
-        (y(value), duration(value).replace(".0 ", " "))
+        (y(value), duration(value).replace(".0\u{a0}", "\u{a0}"))
     };
     let marks: Vec<_> = (low..=high).map(mark).collect();
     let drawing = html! {

@@ -202,7 +202,7 @@ mod tests {
             "ten times is half of a hundred times"
         );
         assert_eq!(all(&markup, "circle class=\"plain-look", "cx"), ["12.500%", "37.500%", "87.500%"]);
-        for label in ["1 ms", "10 ms", "100 ms"] {
+        for label in ["1\u{a0}ms", "10\u{a0}ms", "100\u{a0}ms"] {
             assert!(markup.contains(&format!(">{label}</text>")), "{label}: {markup}");
         }
         // Lines that end together have names that stand apart.

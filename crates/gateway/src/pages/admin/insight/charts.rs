@@ -127,7 +127,7 @@ fn approvals(insight: &Insight, slots: &[Slot]) -> Markup {
 
 /// Shares of calls that took no longer.
 const SHARES: [(&str, f64, Look); 3] =
-    [("Median", 0.5, Look::Plain), ("95 %", 0.95, Look::Striped), ("99 %", 0.99, Look::Dotted)];
+    [("Median", 0.5, Look::Plain), ("95\u{a0}%", 0.95, Look::Striped), ("99\u{a0}%", 0.99, Look::Dotted)];
 
 fn latency(insight: &Insight, slots: &[Slot]) -> Markup {
     let series = SHARES.map(|(label, share, look)| Series {
@@ -140,13 +140,13 @@ fn latency(insight: &Insight, slots: &[Slot]) -> Markup {
     let said = match all.calls() {
         0 => "No call has ended.".into(),
         _ => format!(
-            "Half of the calls took no longer than {}, 95 % no longer than {}, 99 % no longer than {}. Each mark is ten times the one below it.",
+            "Half of the calls took no longer than {}, 95\u{a0}% no longer than {}, 99\u{a0}% no longer than {}. Each mark is ten times the one below it.",
             told(all, 0.5),
             told(all, 0.95),
             told(all, 0.99)
         ),
     };
-    let heads = ["From", "Ended", "Median", "95 %", "99 %"].map(Head::Seen);
+    let heads = ["From", "Ended", "Median", "95\u{a0}%", "99\u{a0}%"].map(Head::Seen);
     let rows = insight.latency.iter().zip(slots).map(|((at, histogram), slot)| {
         html! {
             (slot_cell(insight, *at, slot, "call.ended"))

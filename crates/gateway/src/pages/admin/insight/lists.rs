@@ -115,7 +115,7 @@ pub(super) fn most(insight: &Insight, named: &Named) -> Markup {
 
 fn times(histogram: &Histogram) -> Option<String> {
     let (half, most) = (histogram.quantile(0.5)?, histogram.quantile(0.95)?);
-    Some(format!("Median {}, 95 % within {}", duration(half), duration(most)))
+    Some(format!("Median {}, 95\u{a0}% within {}", duration(half), duration(most)))
 }
 
 /// Conditions that find one of them, its name, and what stands below that.

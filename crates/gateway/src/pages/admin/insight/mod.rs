@@ -165,7 +165,7 @@ fn summary(insight: &Insight) -> Markup {
                 li.card {
                     span.label { "Time of a call" }
                     b.figure-large { (duration(median)) }
-                    span.small.muted { "Half of them took no longer; 95 % no longer than " (duration(most)) "." }
+                    span.small.muted { "Half of them took no longer; 95\u{a0}% no longer than " (duration(most)) "." }
                 }
             }
         }
