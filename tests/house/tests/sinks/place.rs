@@ -173,7 +173,7 @@ impl Place {
     }
 
     /// A number of the gateway's metrics.
-    pub fn metric(&self, name: &str) -> Result<f64> {
+    pub fn metric(&self, name: &str) -> Result<u64> {
         let mut stream = TcpStream::connect(&self.operations)?;
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.operations)?;
         let mut text = String::new();
