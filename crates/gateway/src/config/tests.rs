@@ -65,7 +65,6 @@ fn defaults_are_complete_and_valid() {
 }
 
 const SECRETS: [(&str, &str); 14] = [
-    ("OTLP_AUTHORIZATION", "Bearer s"),
     ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
@@ -77,6 +76,7 @@ const SECRETS: [(&str, &str); 14] = [
     ("SLACK_BOT_TOKEN", "xoxb-1"),
     ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
     ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("OTLP_AUTHORIZATION", "Bearer 1"),
     ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
@@ -106,7 +106,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
         below = grouped.is_some();
         if let Some(rest) = grouped {
-            text.push_str(&format!("  {rest}"));
+            text.push_str("  ");
+            text.push_str(rest);
         } else if line.starts_with("#  ") && (is_setting || inside) {
             inside = true;
             text.push_str(&line.replacen('#', " ", 1));
@@ -159,10 +160,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_name() {
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
         known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-<<<<<<< HEAD
-        known here: durability, arguments, index
-=======
-        known here: durability, arguments, index, sinks
+        known here: durability, arguments, reads_without_journal, segment, retention, free_space, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
