@@ -63,6 +63,8 @@ kinds! {
     TokenReplayed = "token.replayed",
     /// A token request was refused.
     TokenRefused = "token.refused",
+    /// A client asked what a token of its own is good for.
+    TokenIntrospected = "token.introspected",
     /// A client gave a token back.
     TokenRevoked = "token.revoked",
     /// A grant ended with all its tokens.

@@ -35,6 +35,7 @@ use crate::{
     password::Passwords,
     proxy,
     quotas::Quotas,
+    refusals::Refusals,
     roles::Appointments,
     session_labels::SessionLabels,
     snapshot::Snapshot,
@@ -103,6 +104,8 @@ pub struct App {
     pub upstreams: Arc<Upstreams>,
     /// We as the client of their authorization servers.
     pub authority: Arc<Authority>,
+    /// What was turned away, for the record.
+    pub refusals: Refusals,
     /// How often one may try.
     pub limits: Limits,
     /// Password checks, a few at a time.

@@ -57,6 +57,7 @@ pub mod password;
 pub mod proxy;
 mod questions;
 pub mod quotas;
+pub mod refusals;
 pub mod reseal;
 pub mod return_to;
 pub mod roles;

@@ -46,6 +46,7 @@ use crate::{
     passkeys::{self, Passkeys},
     password::Passwords,
     quotas::Quotas,
+    refusals::Refusals,
     roles::Appointments,
     router,
     session_labels::SessionLabels,
@@ -290,6 +291,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let quotas = Arc::new(Quotas::new(store.clone(), node.as_str().into(), clock.clone(), &*rng));
     let feed = Feed::load(Sources {
         store: store.clone(),
+        journal: journal.clone(),
         servers: config.servers.clone(),
         toolboxes: config.toolboxes.iter().cloned().map(Arc::new).collect(),
         environment: config.environment.clone(),
@@ -333,6 +335,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         workloads: Workloads::new(&config, reaching),
         providers,
         outbound,
+        refusals: Refusals::new(journal.clone(), clock.clone()),
         limits: Limits::new(&config, &clock),
         passwords: Passwords::new(2, &*rng),
         telemetry,
@@ -382,8 +385,10 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         let receiver = exporting::Receiver::of(traces, &app.outbound, &node, tracer);
         tasks.push(tokio::spawn(exporting::run(receiver, spans, stopped.clone())));
     }
-    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
-    tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
+    let refusing = app.clone();
+    let malformed = move |peer: SocketAddr| refusing.refusals.malformed(peer.ip().to_canonical());
+    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, malformed, stopped.clone())));
+    tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, |_| {}, stopped)));
     Ok(Running { app, invitation, stop, tasks, indexing })
 }
 
@@ -396,6 +401,7 @@ impl Running {
             let _ = task.await;
         }
         self.app.upstreams.close().await;
+        self.app.refusals.close();
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
         closed

@@ -149,12 +149,7 @@ struct Admitted {
 async fn admitted(door: &Door<'_>, name: &ServerName, deed: &Deed<'_>) -> Result<Admitted, Refusal> {
     let Door { parts, crowd, caller, endpoint, address, waited } = *door;
     let now = parts.clock.now();
-    let actor = Actor {
-        person: Some(caller.person.clone()),
-        name: Some(caller.name.clone()),
-        client: Some(caller.client.clone()),
-        address,
-    };
+    let actor = caller.actor(address);
     let target = Target {
         server: Some(name.clone()),
         method: Some(deed.method.clone()),
@@ -167,7 +162,7 @@ async fn admitted(door: &Door<'_>, name: &ServerName, deed: &Deed<'_>) -> Result
             .by(actor)
             .on(target)
             .outcome(Outcome::Denied)
-            .text("reason", "insufficient_scope")
+            .text("why", "insufficient_scope")
             .text("needed", needed.to_string())
             .text("granted", caller.scopes.to_string());
         write(parts, event).await;
@@ -474,17 +469,12 @@ fn with_shadows(event: Event, shadows: &[Shadow]) -> Event {
 
 /// Writes that a server was asked for that the caller may not use, or that does not exist.
 pub(super) async fn no_server(parts: &Parts, caller: &Caller, name: &ServerName, address: Option<IpAddr>) -> Refusal {
-    let actor = Actor {
-        person: Some(caller.person.clone()),
-        name: Some(caller.name.clone()),
-        client: Some(caller.client.clone()),
-        address,
-    };
+    let actor = caller.actor(address);
     let event = Event::new(Kind::RequestRefused, parts.clock.now())
         .by(actor)
         .on(Target { server: Some(name.clone()), ..Target::default() })
         .outcome(Outcome::Denied)
-        .text("reason", "no access to this server");
+        .text("why", "no access to this server");
     write(parts, event).await;
     Refusal::no_server(&parts.settings, name)
 }
