@@ -195,6 +195,7 @@ impl App {
             calls_per_person: limits.concurrent_calls as usize,
             hold: self.config.approvals.hold,
             arguments: self.config.audit.arguments,
+            results: self.config.audit.results,
             legacy_sse: self.config.legacy_sse,
             identity_assertions: self.config.trusts_identity_assertions(),
             ..proxy::Settings::new(self.config.public_url.as_str(), Origins::clone(&self.origins))

@@ -347,8 +347,19 @@ pub struct Audit {
     pub durability: Durability,
     /// What of a call's arguments is written.
     pub arguments: Keep,
+    /// What of its result is written.
+    pub results: Keep,
     /// What events are found by.
     pub index: AuditIndex,
+}
+
+/// What of the calls of one server is written, where that is another thing than of the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerAudit {
+    /// Of their arguments.
+    pub arguments: Option<Keep>,
+    /// Of their results.
+    pub results: Option<Keep>,
 }
 
 /// The index of the audit trail.

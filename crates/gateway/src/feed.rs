@@ -259,6 +259,7 @@ impl Feed {
                 tools: config::ToolList::Public,
                 allow: config::Allow::LOCAL,
                 risk: Arc::default(),
+                audit: config::ServerAudit::default(),
             };
             snapshot.servers.insert(name, Arc::new(sample));
         }

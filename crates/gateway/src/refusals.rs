@@ -107,15 +107,17 @@ impl Refusals {
             return;
         }
         let nothing_refused = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
-        if visitor.credential == Shown::Nothing && nothing_refused.contains(&status) {
+        let Some(Turned { actor, server, method, route, why }) = request.turned_away() else { return };
+        let is_stranger = visitor.credential == Shown::Nothing && actor.person.is_none() && actor.client.is_none();
+        if is_stranger && nothing_refused.contains(&status) {
             return;
         }
-        let Some(Turned { actor, server, method, route, why }) = request.turned_away() else { return };
         let why = why.map_or(Cow::Borrowed(reason(status)), |why| match why {
             Cow::Borrowed(why) => Cow::Borrowed(why),
             Cow::Owned(why) => Cow::Owned(printable(&why, REASON)),
         });
         let address = actor.address.or(visitor.address);
+        let route: Arc<str> = format!("{method} {route}").into();
         let event = Event::new(Kind::RequestRefused, self.clock.now())
             .by(Actor { address, ..actor })
             .on(Target { server, ..Target::default() })
@@ -123,7 +125,7 @@ impl Refusals {
             .of(request.correlation())
             .text("why", why.clone())
             .number("status", i64::from(status.as_u16()))
-            .text("route", format!("{method} {route}"));
+            .text("route", route.to_string());
         self.count(event, why, Some(route));
     }
 

@@ -10,8 +10,8 @@ use std::{
     time::Instant,
 };
 
-use portcullis_audit::{Actor, Decision, Event, Kind, Outcome, Target, Value, keep};
-use portcullis_base::{ApprovalId, CallId, Class, Classes, Label, Labels, Rng, ServerName, Timestamp, token};
+use portcullis_audit::{Actor, Decision, Event, Kind, Outcome, Target, Value, digest_text, keep};
+use portcullis_base::{ApprovalId, CallId, Class, Classes, Digest, Label, Labels, Rng, ServerName, Timestamp, token};
 use portcullis_mcp::{
     Era, Id, Method, ProtocolError,
     message::{INTERNAL_ERROR, INVALID_PARAMS},
@@ -305,8 +305,14 @@ pub(super) async fn decide<'c>(scene: &'c Scene<'c>, deed: &'c Deed<'c>) -> Resu
     let obligations = decided.as_ref().map_or_else(|denial| &denial.decision.obligations, Permit::obligations);
     // spec: T-99: what rules mask is not in the record, whatever becomes of the call.
     let arguments = deed.arguments.map(|arguments| recorded(&obligations.redactions, arguments));
-    if let Some(kept) = arguments.and_then(|arguments| keep(parts.settings.arguments, &arguments)) {
-        event = event.detail("arguments", Value::Kept(kept));
+    if let Some(arguments) = arguments {
+        let how = server.audit.arguments.unwrap_or(parts.settings.arguments);
+        if let Some(kept) = keep(how, &arguments) {
+            event = event.detail("arguments", Value::Kept(kept));
+        }
+        if how.digests() {
+            event = event.text("arguments_digest", digest_text(&Digest::of(arguments.as_bytes())));
+        }
     }
     // What is denied here is denied; what humans are asked about is not worth their time if it is taken away.
     let may_go_on = decided.as_ref().err().is_none_or(|denial| denial.decision.effect == policy::Effect::Ask);
@@ -351,7 +357,7 @@ impl Case<'_> {
         Taken { call, held }: Taken,
         run: Option<Run>,
     ) -> Result<(Permit, Record), Refusal> {
-        let Self { scene: Scene { parts, risk, caller, .. }, deed, actor, target, seat, event, begun, .. } = self;
+        let Self { scene: Scene { parts, risk, caller, server, .. }, deed, actor, target, seat, event, begun, .. } = self;
         let labels = &permit.obligations().labels;
         if !labels.is_empty()
             && let Err(error) = parts.labels.put(&caller.person, &caller.client, labels).await
@@ -395,6 +401,7 @@ impl Case<'_> {
         let call = deed.ends.then_some(call);
         let record = Record::open(parts, call, actor, target, deed.raw.len(), seat).judged(risk.definition);
         let record = record.decided_in(begun.elapsed());
+        let record = record.keeping(server.audit.results.unwrap_or(parts.settings.results));
         Ok((permit, record.holding(held).of(run)))
     }
 
