@@ -380,7 +380,7 @@ async fn rights_that_nobody_uses_are_found(given: &Given) {
         let found = given.unused(before, now, 10).await.unwrap();
         found.into_iter().map(|unused| (unused.kind, unused.id)).collect::<Vec<_>>()
     };
-    let expected = vec![
+    let expected = [
         (UnusedKind::Client, idle.id.as_str().to_owned()),
         (UnusedKind::Access, "acg_idle".to_owned()),
         (UnusedKind::Access, "acg_tool".to_owned()),
