@@ -388,7 +388,13 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let refusing = app.clone();
     let malformed = move |peer: SocketAddr| refusing.refusals.malformed(peer.ip().to_canonical());
     tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, malformed, stopped.clone())));
-    tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, |_| {}, stopped)));
+    tasks.push(tokio::spawn(listener::serve(
+        private,
+        router::service(operations::routes(app.clone())),
+        64,
+        |_| {},
+        stopped,
+    )));
     Ok(Running { app, invitation, stop, tasks, indexing })
 }
 

@@ -13,8 +13,7 @@ use super::{
 use crate::tools::Verdict;
 
 /// What to think of before everything is recorded. spec: T-99
-const IN_FULL: &str =
-    "full writes everything down, secrets too, and what is in the record cannot be taken out of it again; prefer redacted";
+const IN_FULL: &str = "full writes everything down, secrets too, and what is in the record cannot be taken out of it again; prefer redacted";
 
 /// Every caution, as a sentence with the key it is about.
 pub(super) fn of(config: &Config) -> Vec<String> {

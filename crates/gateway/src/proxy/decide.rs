@@ -285,6 +285,7 @@ pub(super) async fn decide<'c>(scene: &'c Scene<'c>, deed: &'c Deed<'c>) -> Resu
     let facts = scene.facts(deed, now);
     let classes = facts.risk();
     let mut event = Event::new(Kind::CallDecided, now).by(actor.clone()).on(target.clone());
+    event = event.text("grant", caller.grant.as_str().to_owned());
     if **endpoint != server.name {
         // spec: T-105: the record is of the inner call, and says by which way it came.
         event = event.text("through", endpoint.to_string());
@@ -357,7 +358,8 @@ impl Case<'_> {
         Taken { call, held }: Taken,
         run: Option<Run>,
     ) -> Result<(Permit, Record), Refusal> {
-        let Self { scene: Scene { parts, risk, caller, server, .. }, deed, actor, target, seat, event, begun, .. } = self;
+        let Self { scene: Scene { parts, risk, caller, server, .. }, deed, actor, target, seat, event, begun, .. } =
+            self;
         let labels = &permit.obligations().labels;
         if !labels.is_empty()
             && let Err(error) = parts.labels.put(&caller.person, &caller.client, labels).await

@@ -292,7 +292,9 @@ impl House {
     /// The kinds of events in the journal so far, without its own and what a start brings.
     pub fn events(&self) -> Vec<String> {
         let kinds = self.journal().into_iter().filter_map(|line| line["event"].as_str().map(str::to_owned));
-        kinds.filter(|kind| !["checkpoint", "key.rotated"].contains(&&**kind) && !kind.starts_with("journal.")).collect()
+        kinds
+            .filter(|kind| !["checkpoint", "key.rotated"].contains(&&**kind) && !kind.starts_with("journal."))
+            .collect()
     }
 
     /// Every byte of the database as text, to look for what must not be in it.

@@ -20,7 +20,7 @@ pub const ROWS: &[Row] = &[
     ("GET /connections/-/callback/{issuer}", "in another browser", "authz.browser_mismatch", "denied"),
     ("POST /connections/{server}/confirm", "no", "connection.failed", "denied"),
     ("POST /connections/{server}/confirm", "yes", "connection.made", "success"),
-    ("POST /connections/{server}/confirm", "what was never asked", "request.refused", "denied"),
+    ("POST /connections/{server}/confirm", "what was never asked", "connection.failed", "denied"),
     ("GET /connections/-/open/{handle}", "a link that is none", "request.refused", "denied"),
     ("by itself", "a connection is renewed", "connection.refreshed", "success"),
     ("by itself", "a connection cannot be renewed", "connection.lost", "failure"),

@@ -118,8 +118,7 @@ async fn servers(tour: &mut Tour, root: &mut Browser) -> Result<()> {
     tour.house.protect_as(json!({ "name": "kept", "url": "http://127.0.0.1:9/mcp" })).await?;
     let classes = ["read", "write", "destructive", "execute", "egress", "financial", "unknown"];
     let fields: Vec<_> = [("group", "readers")].into_iter().chain(classes.map(|class| (class, "ask"))).collect();
-    let answer = send(root, "/admin/servers/kept/access", &fields).await?;
-    ensure!(answer.status == 303, "{} {}", answer.status, answer.text());
+    send(root, "/admin/servers/kept/access", &fields).await?;
     tour.done("POST /admin/servers/{name}/access", "changed").await?;
     send(root, "/admin/servers/kept/check", &[]).await?;
     tour.done("POST /admin/servers/{name}/check", "looked at").await?;

@@ -66,7 +66,8 @@ pub const ROWS: &[Row] = &[
     ("GET /login/fresh", "a link that was changed", "request.refused", "denied"),
 ];
 
-const FRESH: &str = "rules: [{ rule: fresh, who: ['*'], what: [sample/echo], then: step_up, step_up: { max_age: 5m } }]";
+const FRESH: &str =
+    "rules: [{ rule: fresh, who: ['*'], what: [sample/echo], then: step_up, step_up: { max_age: 5m } }]";
 
 pub async fn play() -> Result<()> {
     let mut tour = Tour::new(house("access_keys: { enabled: true }").await?, ROWS);
@@ -106,7 +107,8 @@ async fn applications(tour: &mut Tour) -> Result<(Client, Browser)> {
     tour.done("POST /oauth/register", "a good description").await?;
     registered(tour, "/oauth/register", &json!({ "redirect_uris": ["javascript:alert(1)"] })).await?;
     tour.refused("POST /oauth/register", "a bad description", "invalid_redirect_uri").await?;
-    registered(tour, "/register", &json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" })).await?;
+    registered(tour, "/register", &json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" }))
+        .await?;
     tour.done("POST /register", "a good description").await?;
 
     let mut browser = signed_in(&tour.house, ALICE).await?;
@@ -205,7 +207,8 @@ async fn account(tour: &mut Tour) -> Result<()> {
     signed_in(&tour.house, ALICE).await?;
     tour.meanwhile().await?;
     let page = alice.get("/account").await?.text();
-    let (before, _) = page.split_once("/end\"").context("another session")?;
+    // The first is the one that asks.
+    let (before, _) = page.rsplit_once("/end\"").context("another session")?;
     let action = format!("{}/end", before.rsplit('"').next().unwrap_or_default());
     send(&mut alice, &action, &[]).await?;
     tour.done("POST /sessions/{id}/end", "another browser of theirs").await?;

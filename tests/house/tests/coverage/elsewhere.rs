@@ -6,22 +6,54 @@ use anyhow::{Context, Result, ensure};
 
 /// A kind, a file from the root of the repository, and the test in it that produces the kind and says so.
 pub const ELSEWHERE: &[(&str, &str, &str)] = &[
-    ("approval.unknown", "crates/cli/tests/crash/approvals.rs", "t87_killed_before_the_answer_it_is_unknown_and_never_made_again"),
-    ("approval.untold", "crates/gateway/tests/doors/hooks.rs", "channel_that_fails_is_tried_again_and_what_it_gives_up_is_in_the_record"),
-    ("client.document", "tests/house/tests/threats/documents.rs", "t26_the_last_good_copy_serves_for_a_day_and_no_longer"),
-    ("identity.ended", "tests/house/tests/threats/departure.rs", "t53_an_account_closed_at_the_provider_ends_everything_of_the_person"),
+    (
+        "approval.unknown",
+        "crates/cli/tests/crash/approvals.rs",
+        "t87_killed_before_the_answer_it_is_unknown_and_never_made_again",
+    ),
+    (
+        "approval.untold",
+        "crates/gateway/tests/doors/hooks.rs",
+        "channel_that_fails_is_tried_again_and_what_it_gives_up_is_in_the_record",
+    ),
+    (
+        "client.document",
+        "crates/gateway/tests/doors/documents.rs",
+        "a_document_is_fetched_only_for_somebody_who_is_signed_in",
+    ),
+    (
+        "identity.ended",
+        "tests/house/tests/threats/departure.rs",
+        "t53_an_account_closed_at_the_provider_ends_everything_of_the_person",
+    ),
     ("journal.ample", "crates/gateway/src/journal/tests.rs", "room_that_gets_scarce_and_ample_again_is_written_down"),
     ("journal.recovered", "crates/gateway/src/journal/tests.rs", "calls_left_open_by_a_crash_are_ended_as_unknown"),
-    ("journal.removed", "crates/gateway/src/journal/tests/keeping.rs", "old_segments_go_to_the_archive_and_then_away_and_what_is_left_follows_from_them"),
-    ("journal.resumed", "crates/gateway/src/journal/tests.rs", "full_disk_refuses_events_whole_and_is_left_behind_when_there_is_space"),
+    (
+        "journal.removed",
+        "crates/gateway/src/journal/tests/keeping.rs",
+        "old_segments_go_to_the_archive_and_then_away_and_what_is_left_follows_from_them",
+    ),
+    (
+        "journal.resumed",
+        "crates/gateway/src/journal/tests.rs",
+        "full_disk_refuses_events_whole_and_is_left_behind_when_there_is_space",
+    ),
     ("journal.scarce", "crates/gateway/src/journal/tests.rs", "room_that_gets_scarce_and_ample_again_is_written_down"),
     ("journal.stopped", "crates/gateway/src/journal/tests.rs", "closed_journal_verifies_and_goes_on_where_it_ended"),
     ("key_ring.added", "crates/cli/tests/cli/keys.rs", "data_keys_change_while_the_gateway_runs"),
     ("key_ring.retired", "crates/cli/tests/cli/keys.rs", "data_keys_change_while_the_gateway_runs"),
     ("passkey.added", "crates/gateway/tests/doors/passkeys.rs", "passkey_proves_one_challenge_of_its_owner_once"),
     ("passkey.removed", "crates/gateway/tests/doors/passkeys.rs", "passkey_proves_one_challenge_of_its_owner_once"),
-    ("process.started", "tests/house/tests/threats/hosted.rs", "t89_key_and_files_of_one_person_are_in_nobody_elses_process"),
-    ("rights.ended", "crates/gateway/tests/doors/access.rs", "rights_and_words_of_whoever_leaves_end_and_that_is_written_down"),
+    (
+        "process.started",
+        "tests/house/tests/threats/hosted.rs",
+        "t89_key_and_files_of_one_person_are_in_nobody_elses_process",
+    ),
+    (
+        "rights.ended",
+        "crates/gateway/tests/doors/access.rs",
+        "rights_and_words_of_whoever_leaves_end_and_that_is_written_down",
+    ),
     ("server.protected", "crates/cli/tests/cli/servers.rs", "servers_are_probed_registered_and_taken_away"),
     ("server.removed", "crates/cli/tests/cli/servers.rs", "servers_are_probed_registered_and_taken_away"),
 ];
@@ -32,7 +64,8 @@ pub fn checked() -> Result<Vec<&'static str>> {
     let mut kinds = Vec::new();
     for (kind, file, test) in ELSEWHERE {
         let text = fs::read_to_string(root.join(file)).with_context(|| format!("{file}, which produces {kind}"))?;
-        let (_, after) = text.split_once(&format!("fn {test}(")).with_context(|| format!("no test {test} in {file}"))?;
+        let (_, after) =
+            text.split_once(&format!("fn {test}(")).with_context(|| format!("no test {test} in {file}"))?;
         let body = after.split("\n}\n").next().unwrap_or_default();
         let variant: String = kind.split(['.', '_']).map(capitalized).collect();
         ensure!(

@@ -53,17 +53,12 @@ rules:
 
 pub async fn play() -> Result<()> {
     let mut tour = Tour::new(TestGateway::with(SETTINGS).await?, ROWS);
-    let (client, tokens) = tour.house.client("sample", ALICE).await?;
+    let (_, tokens) = tour.house.client("sample", ALICE).await?;
     let token = tokens.access.as_str();
     tour.meanwhile().await?;
     calls(&mut tour, token).await?;
     shapes(&mut tour, token).await?;
     bad_tokens(&mut tour, token).await?;
-    let form = [("token", token), ("client_id", client.id.as_str())];
-    tour.house.request("POST", "/oauth/revoke").form(&form).send().await?;
-    tour.meanwhile().await?;
-    ensure!(echo(&tour, token).send().await?.status == 401);
-    tour.refused("POST /mcp/{name}", "with a token of a grant that has ended", "the grant has ended").await?;
     tour.finish().await
 }
 
@@ -142,6 +137,12 @@ async fn bad_tokens(tour: &mut Tour, token: &str) -> Result<()> {
     tour.meanwhile().await?;
     tour.house.call("other", &other.access, "echo", json!({})).send().await?;
     tour.refused("POST /mcp/{name}", "a server that there is not", "no access to this server").await?;
+    let (client, given_up) = tour.house.client("sample", ALICE).await?;
+    let form = [("token", given_up.access.as_str()), ("client_id", client.id.as_str())];
+    tour.house.request("POST", "/oauth/revoke").form(&form).send().await?;
+    tour.meanwhile().await?;
+    ensure!(echo(tour, &given_up.access).send().await?.status == 401);
+    tour.refused("POST /mcp/{name}", "with a token of a grant that has ended", "the grant has ended").await?;
     tour.house.advance(Duration::from_secs(11 * 60)).await?;
     tour.meanwhile().await?;
     ensure!(echo(tour, token).send().await?.status == 401);

@@ -41,15 +41,8 @@ use portcullis_audit::Kind;
 use tour::Row;
 
 /// The whole table.
-const TABLE: [&[Row]; 7] = [
-    doors::ROWS,
-    endpoint::ROWS,
-    administration::ROWS,
-    waiting::ROWS,
-    directory::ROWS,
-    company::ROWS,
-    accounts::ROWS,
-];
+const TABLE: [&[Row]; 7] =
+    [doors::ROWS, endpoint::ROWS, administration::ROWS, waiting::ROWS, directory::ROWS, company::ROWS, accounts::ROWS];
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     TABLE.into_iter().flatten()
@@ -84,8 +77,7 @@ fn every_kind_is_in_the_table_or_another_test_produces_it() -> Result<()> {
 #[test]
 fn the_guide_tells_of_every_kind() -> Result<()> {
     let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/audit.md"))?;
-    let told: BTreeSet<_> =
-        guide.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let told: BTreeSet<_> = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let kinds: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
     let (untold, unknown): (Vec<_>, Vec<_>) = (kinds.difference(&told).collect(), told.difference(&kinds).collect());
     assert!(untold.is_empty(), "docs/guides/audit.md has no row for {untold:?}");

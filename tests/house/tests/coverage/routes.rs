@@ -21,11 +21,8 @@ const NAMED: [(&str, &str); 5] = [
 const METHODS: [(&str, &str); 6] =
     [("get", "GET"), ("post", "POST"), ("put", "PUT"), ("patch", "PATCH"), ("delete", "DELETE"), ("any", "ANY")];
 /// What the data path serves at each of its addresses, which `route_of` of the router names.
-const DATA_PATH: [(&str, &[&str]); 3] = [
-    ("/mcp/{name}", &["GET", "POST", "DELETE"]),
-    ("/mcp/{name}/sse", &["GET"]),
-    ("/mcp/{name}/messages", &["POST"]),
-];
+const DATA_PATH: [(&str, &[&str]); 3] =
+    [("/mcp/{name}", &["GET", "POST", "DELETE"]), ("/mcp/{name}/sse", &["GET"]), ("/mcp/{name}/messages", &["POST"])];
 
 /// Every route, with its method: `POST /login`.
 pub fn all() -> Result<BTreeSet<String>> {
@@ -51,7 +48,8 @@ pub fn all() -> Result<BTreeSet<String>> {
     for named in router.split("=> \"/mcp/").skip(1) {
         let path = format!("/mcp/{}", named.split('"').next().unwrap_or_default());
         let known = DATA_PATH.iter().find(|(known, _)| *known == path);
-        let (_, methods) = known.with_context(|| format!("an address of the data path that is not known here: {path}"))?;
+        let (_, methods) =
+            known.with_context(|| format!("an address of the data path that is not known here: {path}"))?;
         routes.extend(methods.iter().map(|method| format!("{method} {path}")));
     }
     Ok(routes)
@@ -70,9 +68,8 @@ fn path_of(argument: &str) -> Result<String> {
 /// Whether `text` calls the function `word`.
 fn calls(text: &str, word: &str) -> bool {
     let call = format!("{word}(");
-    text.match_indices(&call).any(|(at, _)| {
-        !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
-    })
+    text.match_indices(&call)
+        .any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':'))
 }
 
 /// Up to the parenthesis that closes the call.

@@ -49,7 +49,8 @@ impl Tour {
         for (at, (_, _, kind, outcome)) in wanted {
             let text = |line: &Value, member: &str| line[member].as_str().unwrap_or_default().to_owned();
             let event = lines.iter().find(|line| text(line, "event") == *kind && text(line, "outcome") == *outcome);
-            let short = |line: &Value| format!("{} {}: {}", text(line, "event"), text(line, "outcome"), line["details"]);
+            let short =
+                |line: &Value| format!("{} {}: {}", text(line, "event"), text(line, "outcome"), line["details"]);
             let told: Vec<_> = lines.iter().map(short).collect();
             ensure!(event.is_some(), "{route}, {case}: {kind} {outcome} is not in the journal, but {told:#?}");
             found.extend(event.cloned());

@@ -18,7 +18,7 @@ use crate::{
 
 /// Rows of this part.
 pub const ROWS: &[Row] = &[
-    ("POST /mcp/{name}", "asks", "approval.asked", ""),
+    ("POST /mcp/{name}", "asks", "approval.asked", "success"),
     ("POST /mcp/{name}", "asks", "call.decided", "denied"),
     ("POST /approvals/{id}", "yes", "approval.voted", "success"),
     ("POST /approvals/{id}", "yes", "approval.granted", "success"),
@@ -81,7 +81,8 @@ async fn approvals(tour: &mut Tour) -> Result<()> {
     let mut alice = Desk::of(&tour.house, ALICE).await?;
     tour.house.modern("shop", token, 1, "tools/list", json!({})).send().await?;
     tour.meanwhile().await?;
-    let note = |house: &TestGateway, id: i64| house.call("shop", token, "update_order", json!({ "id": id, "note": "a" }));
+    let note =
+        |house: &TestGateway, id: i64| house.call("shop", token, "update_order", json!({ "id": id, "note": "a" }));
     ask(note(&tour.house, 1)).await?;
     tour.done("POST /mcp/{name}", "asks").await?;
     let id = alice.own().await?;
@@ -143,7 +144,8 @@ async fn hooks(tour: &mut Tour) -> Result<()> {
 /// The value of a field on a page.
 async fn field(browser: &mut Browser, page: &str, name: &str) -> Result<String> {
     let text = browser.get(page).await?.text();
-    let (_, after) = text.split_once(&format!("name=\"{name}\" value=\"")).with_context(|| format!("{name}: {text}"))?;
+    let (_, after) =
+        text.split_once(&format!("name=\"{name}\" value=\"")).with_context(|| format!("{name}: {text}"))?;
     Ok(after.split('"').next().unwrap_or_default().to_owned())
 }
 
