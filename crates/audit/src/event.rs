@@ -195,6 +195,8 @@ kinds! {
     AuditViewed = "audit.viewed",
     /// Somebody took a part of the record with them.
     AuditExported = "audit.exported",
+    /// The database was an older copy of itself; everything that it would have brought back to life was ended.
+    StoreRestored = "store.restored",
     /// Settings or rules were loaded.
     SettingsLoaded = "settings.loaded",
 }

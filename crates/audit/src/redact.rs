@@ -194,7 +194,10 @@ impl<'de> Visitor<'de> for Copy<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        json::string(self.out, &text_without_secrets(beginning(value)), TEXT);
+        match masked_inside(value) {
+            Some(masked) => json::string(self.out, &masked, TEXT),
+            None => json::string(self.out, &text_without_secrets(beginning(value)), TEXT),
+        }
         Ok(())
     }
 
@@ -259,6 +262,17 @@ impl<'de> Visitor<'de> for Copy<'_> {
     }
 }
 
+/// A text that is JSON itself, if something in it has to be masked: there too, names say what is a secret.
+fn masked_inside(text: &str) -> Option<String> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let (mut out, mut reader) = (Vec::new(), serde_json::Deserializer::from_str(text));
+    Copy { out: &mut out }.deserialize(&mut reader).and_then(|()| reader.end()).ok()?;
+    // Without a mask it is shown in its own words, so that what is whole can be told from what is not.
+    String::from_utf8(out).ok().filter(|copy| copy.contains(MASK))
+}
+
 /// As much of `text` as can be shown, and as much again: a secret that is cut through must still be known as one.
 fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(2 * TEXT)]
@@ -285,6 +299,18 @@ mod tests {
             kept,
             r#"{"path":"/tmp/a.txt","password":"[masked]","db":{"Api-Key":"[masked]","clientSecret":"[masked]","port":5432},"max_tokens":100,"header":"Authorization: Bearer [masked]","note":"my key is [masked] now","url":"https://[masked]@host/x?token=[masked]&page=2","cmd":"login --token=[masked] -u bob","ok":true,"none":null,"pin":"[masked]"}"#
         );
+    }
+
+    /// spec: T-99
+    #[test]
+    fn secrets_are_masked_by_name_in_texts_that_are_json_too() {
+        let inner = r#"{ "apiKey": ["k1"], "n": 1 }"#;
+        let twice = serde_json::json!({ "body": inner }).to_string();
+        let given = serde_json::json!({ "a": inner, "b": twice, "c": "{ \"n\": 1 }", "d": "{not json" }).to_string();
+        let kept: serde_json::Value = serde_json::from_str(&redacted(&given)).unwrap();
+        assert_eq!(kept["a"], r#"{"apiKey":"[masked]","n":1}"#);
+        assert!(!kept.to_string().contains("k1"), "{kept}");
+        assert_eq!((&kept["c"], &kept["d"]), (&"{ \"n\": 1 }".into(), &"{not json".into()));
     }
 
     #[test]

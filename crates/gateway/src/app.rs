@@ -56,6 +56,8 @@ pub struct App {
     pub store: Store,
     /// The record.
     pub journal: Journal,
+    /// The name of this node.
+    pub node: Arc<str>,
     /// The root key's keys.
     pub keys: Arc<Keys>,
     /// The keys that sign access tokens.

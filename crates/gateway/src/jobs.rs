@@ -14,7 +14,7 @@ use crate::{
     approvals::Approvals,
     connecting,
     connections::{self, Connections},
-    feed,
+    epoch, feed,
     identity::{Providers, refresh},
     journal::{self, Retention},
     quotas::Quotas,
@@ -52,11 +52,20 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     let inspecting = app.clone();
     let quotas = app.quotas.clone();
     let refusing = app.clone();
+    let marking = app.clone();
     let (running, expiring) = (app.approvals.clone(), app.approvals.clone());
     vec![
         tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
             let app = journal.clone();
             async move { app.journal.tick().await }
+        })),
+        tokio::spawn(every(epoch::EVERY, stopped.clone(), move || {
+            let app = marking.clone();
+            async move {
+                if let Err(error) = epoch::mark(&app.store, &app.config.data, &app.node, &*app.clock).await {
+                    tracing::error!(%error, "an older copy of the database would not be known as one");
+                }
+            }
         })),
         tokio::spawn(every(REFUSALS, stopped.clone(), move || {
             let app = refusing.clone();

@@ -24,6 +24,7 @@ pub mod correlation;
 pub mod decision_point;
 pub mod desk;
 pub mod ended;
+pub mod epoch;
 pub mod error;
 pub mod exporting;
 pub mod external;

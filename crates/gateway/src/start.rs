@@ -28,6 +28,7 @@ use crate::{
     connections::{self, Connections},
     decision_point::DecisionPoint,
     ended::Ended,
+    epoch::{self, EpochError},
     exporting,
     external::Externals,
     feed::{Feed, FeedError, SAMPLE, Sources},
@@ -120,6 +121,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// How old the database is.
+    #[error("epoch: {0}")]
+    Epoch(#[from] EpochError),
     /// What earlier runs left behind.
     #[error("approvals: {0}")]
     Approvals(#[from] ApprovalError),
@@ -214,6 +218,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     };
     let (telemetry, spans) = Telemetry::new(&config.telemetry.settings, clock.clone(), &*rng);
     let journal = Journal::open(&settings, clock.clone())?.counted_by(telemetry.clone());
+    epoch::settle(&store, &journal, &config.data, &node, &*clock).await?;
 
     for server in &config.servers {
         Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
@@ -345,6 +350,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         rng,
         store,
         journal,
+        node: node.as_str().into(),
         keys,
         signing,
         snapshot,

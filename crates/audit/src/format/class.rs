@@ -3,7 +3,7 @@
 use super::Record;
 
 /// Kinds by the beginning of their text, the longest first where two fit, with how grave they are from 0 to 10.
-const KINDS: [(&str, u8); 43] = [
+const KINDS: [(&str, u8); 44] = [
     ("access.break_glass", 9),
     ("access.", 5),
     ("access_key.", 5),
@@ -43,6 +43,7 @@ const KINDS: [(&str, u8); 43] = [
     ("signin.failed", 5),
     ("signin.", 3),
     ("signout", 2),
+    ("store.restored", 9),
     ("token.replayed", 8),
     ("token.refused", 4),
     ("token.", 2),

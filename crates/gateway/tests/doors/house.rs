@@ -234,6 +234,7 @@ impl House {
             externals: Arc::new(Externals::new(&config, &appointments, &reaching, &store)),
             workloads: Workloads::new(&config, reaching),
             providers,
+            node: "test".into(),
             refusals: Refusals::new(journal.clone(), dyn_clock.clone()),
             journal,
             origins: Arc::new(Origins::new(&url::Url::parse(ISSUER).unwrap(), config.listen, [])),

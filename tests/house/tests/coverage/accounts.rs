@@ -23,8 +23,6 @@ pub const ROWS: &[Row] = &[
     ("POST /connections/{server}/confirm", "what was never asked", "connection.failed", "denied"),
     ("GET /connections/-/open/{handle}", "a link that is none", "request.refused", "denied"),
     ("by itself", "a connection is renewed", "connection.refreshed", "success"),
-    ("by itself", "a connection cannot be renewed", "connection.lost", "failure"),
-    ("POST /mcp/{name}", "the server refuses what it is shown", "connection.refused", "failure"),
     ("POST /connections/{server}/disconnect", "theirs", "connection.disconnected", "success"),
     ("POST /connections/{server}/key", "a key of theirs", "connection.made", "success"),
 ];
@@ -33,7 +31,7 @@ pub async fn play() -> Result<()> {
     let site = Site::with(Manners::default()).await?;
     let house = TestGateway::with("limits: { sign_ins_per_minute: 1000 }").await?;
     site.protect(&house, "notes", json!({ "kind": "oauth" })).await?;
-    site.protect(&house, "keyed", json!({ "kind": "header", "header": "X-Key", "holders": "person" })).await?;
+    site.protect(&house, "keyed", json!({ "kind": "header", "header": "X-Api-Key" })).await?;
     let mut tour = Tour::new(house, ROWS);
     connecting(&mut tour, &site).await?;
     tour.finish().await

@@ -22,6 +22,16 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_document_is_fetched_only_for_somebody_who_is_signed_in",
     ),
     (
+        "connection.lost",
+        "crates/gateway/src/connections/tests/calls.rs",
+        "grant_that_is_over_needs_a_sign_in_and_keeps_its_place",
+    ),
+    (
+        "connection.refused",
+        "crates/gateway/src/connections/tests/news.rs",
+        "refused_token_is_renewed_once_and_then_needs_a_sign_in",
+    ),
+    (
         "identity.ended",
         "tests/house/tests/threats/departure.rs",
         "t53_an_account_closed_at_the_provider_ends_everything_of_the_person",
@@ -56,6 +66,7 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("server.protected", "crates/cli/tests/cli/servers.rs", "servers_are_probed_registered_and_taken_away"),
     ("server.removed", "crates/cli/tests/cli/servers.rs", "servers_are_probed_registered_and_taken_away"),
+    ("store.restored", "tests/house/tests/threats/restored.rs", "t101_a_restored_database_brings_nothing_back_to_life"),
 ];
 
 /// The kinds; fails if a test is not there, or does not speak of its kind.

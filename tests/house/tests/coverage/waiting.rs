@@ -30,7 +30,7 @@ pub const ROWS: &[Row] = &[
     ("POST /approvals/{id}/withdraw", "their own", "approval.withdrawn", "success"),
     ("POST /approvals/{id}", "with a token", "request.refused", "denied"),
     ("POST /approvals/{id}", "an old sign-in", "request.refused", "denied"),
-    ("by itself", "a call waits too long", "approval.expired", ""),
+    ("by itself", "a call waits too long", "approval.expired", "timeout"),
     ("POST /approvals/hooks/{name}", "a bad signature", "approval.not_counted", "denied"),
     ("POST /approvals/hooks/slack", "a bad signature", "approval.not_counted", "denied"),
     ("POST /access/{name}", "asked for", "access.requested", "success"),

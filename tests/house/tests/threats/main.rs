@@ -56,6 +56,7 @@ mod record;
 mod redirects;
 mod refresh;
 mod registration;
+mod restored;
 mod revocation;
 mod roles;
 mod routes;
