@@ -197,6 +197,8 @@ kinds! {
     AuditExported = "audit.exported",
     /// The database was an older copy of itself; everything that it would have brought back to life was ended.
     StoreRestored = "store.restored",
+    /// A receiver of the record refused a line for good: which one, and why.
+    SinkRefused = "sink.refused",
     /// Settings or rules were loaded.
     SettingsLoaded = "settings.loaded",
 }

@@ -10,7 +10,7 @@ use portcullis_base::{Clock, ServerName, printable};
 use portcullis_gateway::{
     config::Config,
     desk::{Desk, DeskError},
-    journal::{Indexer, Journal, JournalError, Limits, Settings as JournalSettings},
+    journal::{Indexer, Journal, JournalError, Retention, Settings as JournalSettings},
     keys::Keys,
     system::{SystemClock, SystemRng},
     unlock::{self, UnlockError, unlock},
@@ -94,7 +94,7 @@ impl House {
             node: NODE,
             seed: &seed,
             durability: self.config.audit.durability,
-            limits: Limits::default(),
+            limits: self.config.audit.limits(),
         };
         let start = self.clock.now();
         loop {
@@ -199,6 +199,12 @@ impl Record {
         // The index can be made again from the journal at any time; that it lags is no failure of this command.
         if let Err(error) = Box::pin(indexer.run_once(Some(head))).await {
             crate::output::note(format_args!("note: the event is in the journal, but not in the index yet: {error}"));
+        }
+        // What is full is sealed and archived here too. It stays: the few lines of commands are read by the gateway's sinks,
+        // and nothing tells this process how far they are.
+        let retention = Retention { keep_for: None, size: None, ..self.config.audit.retention.clone() };
+        if let Err(error) = self.journal.keep(&retention) {
+            crate::output::note(format_args!("note: {error}"));
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ mod asked;
 mod behind;
 #[path = "crash/refresh.rs"]
 mod refresh;
+#[path = "crash/rounds.rs"]
+mod rounds;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -38,6 +38,7 @@ use crate::{
     refusals::Refusals,
     roles::Appointments,
     session_labels::SessionLabels,
+    sinks,
     snapshot::Snapshot,
     telemetry::Telemetry,
     trusted_issuer::Workloads,
@@ -92,6 +93,8 @@ pub struct App {
     pub passkeys: Passkeys,
     /// Journal lines that are not in the index yet.
     pub index_lag: Arc<AtomicI64>,
+    /// How those are to whom the record is sent.
+    pub sinks: Vec<Arc<sinks::Status>>,
     /// What is wrong or odd in the rules, in view of the tools that there are.
     pub inspection: Inspection,
     /// Which hosts and pages may talk to us.
@@ -198,6 +201,7 @@ impl App {
             hold: self.config.approvals.hold,
             arguments: self.config.audit.arguments,
             results: self.config.audit.results,
+            reads_without_journal: self.config.audit.reads_without_journal,
             legacy_sse: self.config.legacy_sse,
             identity_assertions: self.config.trusts_identity_assertions(),
             ..proxy::Settings::new(self.config.public_url.as_str(), Origins::clone(&self.origins))

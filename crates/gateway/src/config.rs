@@ -38,6 +38,7 @@ pub use self::{
     process::{Network, Process, ProcessLimits, Sandbox, Sharing},
     public_url::PublicUrl,
     server::{Allow, ClientCertificate, Entry, Server, Speaks, Tls, ToolList},
+    sinks::{Rotation, Sink, SinkTo, SyslogSecurity},
     telemetry::{LogFormat, Telemetry, Traces},
     toolboxes::{NameOf, Named},
     values::duration,
@@ -47,7 +48,11 @@ pub(crate) use self::{
     process::meet,
     public_url::is_loopback,
 };
-use crate::{journal::Durability, root_key::RootKeySource, toolbox::Toolbox};
+use crate::{
+    journal::{self, Durability, Retention},
+    root_key::RootKeySource,
+    toolbox::Toolbox,
+};
 
 mod access;
 mod approvals;
@@ -82,6 +87,7 @@ mod read;
 mod sections;
 mod server;
 mod servers;
+mod sinks;
 mod telemetry;
 mod toolboxes;
 mod values;
@@ -147,6 +153,8 @@ pub struct Config {
     pub limits: Limits,
     /// The audit trail.
     pub audit: Audit,
+    /// Where the audit trail goes besides the journal.
+    pub sinks: Vec<Sink>,
     /// Numbers, traces and the log.
     pub telemetry: Telemetry,
     /// What references of servers in the database are followed with.
@@ -341,7 +349,7 @@ pub struct Sessions {
 }
 
 /// The audit trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// What a decision waits for.
     pub durability: Durability,
@@ -349,6 +357,14 @@ pub struct Audit {
     pub arguments: Keep,
     /// What of its result is written.
     pub results: Keep,
+    /// What becomes of reads while the journal cannot be written.
+    pub reads_without_journal: ReadsWithoutJournal,
+    /// When a segment is full.
+    pub segment: AuditSegment,
+    /// How long sealed segments stay, and where they go.
+    pub retention: Retention,
+    /// Less free room than these bytes is scarce.
+    pub free_space: u64,
     /// What events are found by.
     pub index: AuditIndex,
 }
@@ -360,6 +376,36 @@ pub struct ServerAudit {
     pub arguments: Option<Keep>,
     /// Of their results.
     pub results: Option<Keep>,
+}
+
+impl Audit {
+    /// The limits of a journal that is kept so.
+    pub fn limits(&self) -> journal::Limits {
+        journal::Limits {
+            segment_bytes: self.segment.size,
+            segment_age: self.segment.age,
+            free_space: self.free_space,
+            ..journal::Limits::default()
+        }
+    }
+}
+
+/// What becomes of reads while the journal cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadsWithoutJournal {
+    /// They go on, and nothing tells of them.
+    Allow,
+    /// They are refused as everything else is.
+    Deny,
+}
+
+/// When a segment of the journal is followed by another, and sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditSegment {
+    /// When it has so many bytes.
+    pub size: u64,
+    /// When it is so old, if there is anything in it.
+    pub age: Duration,
 }
 
 /// The index of the audit trail.

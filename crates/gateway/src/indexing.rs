@@ -13,7 +13,7 @@ use std::{
 use portcullis_store::{DatabaseSettings, Store};
 use tokio::{sync::watch, time::timeout};
 
-use crate::journal::{Indexer, Journal};
+use crate::journal::{Follower, Indexer, Journal};
 
 /// How often it looks for new lines.
 const EVERY: Duration = Duration::from_millis(200);
@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub struct Indexing {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    /// As long as the gateway runs, nothing is removed from the journal that is not indexed; also when the index fails.
+    _follower: Arc<Follower>,
 }
 
 impl Indexing {
@@ -41,16 +43,22 @@ impl Indexing {
     ) -> std::io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let (folder, node) = (folder.to_owned(), node.to_owned());
+        // Where the index is, its first round tells.
+        let follower = Arc::new(journal.follower("index", 0));
+        let following = follower.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("audit-index".into()).spawn(move || {
             runtime.block_on(async move {
                 match Store::open_without_migrating(&database).await {
-                    Ok(store) => follow(Indexer::new(store, &folder, &node), &journal, &lag, stopped).await,
+                    Ok(store) => {
+                        let indexer = Indexer::new(store, &folder, &node);
+                        follow(indexer, &journal, (&lag, &following), stopped).await;
+                    }
                     Err(error) => tracing::error!(%error, "the audit index is not fed: its database cannot be opened"),
                 }
             });
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, thread, _follower: follower })
     }
 
     /// Indexes what is left, and ends.
@@ -60,7 +68,12 @@ impl Indexing {
     }
 }
 
-async fn follow(mut indexer: Indexer, journal: &Journal, lag: &AtomicI64, mut stopped: watch::Receiver<bool>) {
+async fn follow(
+    mut indexer: Indexer,
+    journal: &Journal,
+    (lag, follower): (&AtomicI64, &Follower),
+    mut stopped: watch::Receiver<bool>,
+) {
     let (mut looked, mut seen) = (Instant::now(), journal.head().seq);
     loop {
         let last = *stopped.borrow();
@@ -70,6 +83,7 @@ async fn follow(mut indexer: Indexer, journal: &Journal, lag: &AtomicI64, mut st
         let pause = match indexer.run_once(Some(head)).await {
             Ok(indexed) => {
                 lag.store(indexed.behind as i64, Ordering::Relaxed);
+                follower.taken(indexed.seq);
                 if last && indexed.behind == 0 {
                     return;
                 }

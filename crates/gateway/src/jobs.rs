@@ -6,7 +6,7 @@ use portcullis_store::ClientLife;
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     connections::{self, Connections},
     epoch, feed,
     identity::{Providers, refresh},
-    journal::{self, Retention},
+    journal,
     quotas::Quotas,
     reseal,
 };
@@ -42,7 +42,7 @@ const HOUSEKEEPING: Duration = Duration::from_mins(10);
 
 /// Starts the jobs; each ends soon after `stopped` says so.
 pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
-    let (journal, sealing) = (app.clone(), app.clone());
+    let journal = app.clone();
     let following = app.clone();
     let keeping = app.clone();
     let noting = app.clone();
@@ -71,10 +71,7 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
             let app = refusing.clone();
             async move { app.refusals.round() }
         })),
-        tokio::spawn(every(journal::KEEPING, stopped.clone(), move || {
-            let app = sealing.clone();
-            async move { keep_journal(&app).await }
-        })),
+        tokio::spawn(keep_journal(app.clone(), stopped.clone())),
         tokio::spawn(every(feed::POLL, stopped.clone(), move || {
             let app = following.clone();
             async move {
@@ -140,12 +137,28 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     ]
 }
 
-/// Seals segments of the journal that are full. Whatever stops it, the lines are there as they are.
-async fn keep_journal(app: &App) {
-    let journal = app.journal.clone();
-    let kept = tokio::task::spawn_blocking(move || journal.keep(&Retention::default())).await;
-    if let Ok(Err(error)) = kept {
-        tracing::error!(%error, "journal segments are not sealed");
+/// Seals, archives and removes segments of the journal: from time to time, and at once when one is full or room is scarce.
+/// Whatever stops it, the lines are there as they are. It is told once, not each time it is met again.
+async fn keep_journal(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut told = None;
+    while !*stopped.borrow() {
+        let (journal, retention) = (app.journal.clone(), app.config.audit.retention.clone());
+        let trouble = match tokio::task::spawn_blocking(move || journal.keep(&retention)).await {
+            Ok(Ok(kept)) => kept.held_by.map(|name| format!("{name} has not taken what should be removed")),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if trouble != told {
+            if let Some(error) = &trouble {
+                tracing::error!(error, "the journal is not kept as the settings say");
+            }
+            told = trouble;
+        }
+        tokio::select! {
+            _ = stopped.changed() => break,
+            () = app.journal.keeping_due() => {}
+            () = sleep(journal::KEEPING) => {}
+        }
     }
 }
 

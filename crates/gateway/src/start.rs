@@ -51,6 +51,7 @@ use crate::{
     roles::Appointments,
     router,
     session_labels::SessionLabels,
+    sinks::{self, SinkError, Sinks},
     snapshot::{Server, ServerError, Snapshot},
     system,
     telemetry::Telemetry,
@@ -101,6 +102,9 @@ pub enum StartError {
     /// The certificates of the decision point.
     #[error("decision_point.tls: {0}")]
     DecisionPoint(CertificatesError),
+    /// The certificates of a sink.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// An entry of the settings: its certificates or headers.
     #[error("servers ({name}): {error}")]
     Server {
@@ -165,6 +169,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     indexing: Indexing,
+    sinks: sinks::Running,
 }
 
 /// Checks the rules of the settings without starting anything.
@@ -214,7 +219,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         node: &node,
         seed: &keys.journal_seed(&node),
         durability: config.audit.durability,
-        limits: journal::Limits::default(),
+        limits: config.audit.limits(),
     };
     let (telemetry, spans) = Telemetry::new(&config.telemetry.settings, clock.clone(), &*rng);
     let journal = Journal::open(&settings, clock.clone())?.counted_by(telemetry.clone());
@@ -229,6 +234,17 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     config.check_toolboxes(&known).map_err(StartError::Toolboxes)?;
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
     let outbound = outbound(&config, dialer.clone())?;
+    let sinks = Sinks::new(
+        &config.sinks,
+        &sinks::Parts {
+            data: &config.data,
+            node: &node,
+            journal: journal.clone(),
+            outbound: outbound.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        },
+    )?;
     let decision_point = Arc::new(
         DecisionPoint::new(config.decision_point.as_ref(), &outbound, &clock).map_err(StartError::DecisionPoint)?,
     );
@@ -365,6 +381,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         labels,
         passkeys,
         index_lag: Arc::default(),
+        sinks: sinks.statuses(),
         inspection: Inspection::default(),
         decision_point,
         upstreams,
@@ -385,6 +402,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let indexing =
         Indexing::start(app.config.database.clone(), app.journal.clone(), &folder, &node, app.index_lag.clone())
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
+    let sinks = sinks.start().map_err(|error| StartError::Data { path: app.config.data.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
     tasks.extend(app.notify.start(&stopped));
     if let (Some(traces), Some(tracer), Some(spans)) = (&app.config.telemetry.traces, app.telemetry.tracer(), spans) {
@@ -401,7 +419,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         |_| {},
         stopped,
     )));
-    Ok(Running { app, invitation, stop, tasks, indexing })
+    Ok(Running { app, invitation, stop, tasks, indexing, sinks })
 }
 
 impl Running {
@@ -416,6 +434,7 @@ impl Running {
         self.app.refusals.close();
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
+        self.sinks.finish().await;
         closed
     }
 }

@@ -362,7 +362,7 @@ fn arguments(node: &Node<'_>) -> Arguments {
 }
 
 /// A key of Standard Webhooks.
-fn hook_key(node: &Node<'_>, example: &str) -> Option<HookKey> {
+pub(super) fn hook_key(node: &Node<'_>, example: &str) -> Option<HookKey> {
     let key = HookKey::parse(node.secret(example)?.reveal());
     if key.is_none() {
         node.problem(

@@ -175,6 +175,11 @@ impl Journal {
         keeping::round(&place, &self.writer, self.writer.now())
     }
 
+    /// Returns when [`Journal::keep`] should be called before its time: a segment is full, or room has become scarce.
+    pub async fn keeping_due(&self) {
+        self.writer.due().await;
+    }
+
     /// Makes removal wait for somebody who follows the journal under `name` and has taken all lines up to `taken`.
     pub fn follower(&self, name: &str, taken: u64) -> Follower {
         self.writer.followers().add(name, taken)

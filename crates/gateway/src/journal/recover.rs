@@ -21,6 +21,7 @@ use portcullis_base::{CallId, Clock, Digest};
 
 use super::{
     JournalError, Recovery, Settings,
+    sealing::sync_dir,
     segment::{Segment, key_file, private, private_dir},
     stored::{SegmentReader, Stored, stored},
     writer::{Start, Writer},
@@ -33,6 +34,10 @@ pub(super) fn open(
     let dir = settings.dir.join(node_name(settings)?);
     private_dir(&dir).map_err(file_error(&dir))?;
     let lock = lock(&dir)?;
+    // What is in there may only be told of once the directory itself cannot be lost: `{data}`, `journal`, the node.
+    for parent in settings.dir.ancestors().take(2).filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_dir(parent).map_err(file_error(parent))?;
+    }
     let signer = Signer::from_seed(settings.seed);
     let keys = publish_key(settings, &signer)?;
     let found = find_end(&dir, settings.node, &keys)?;

@@ -15,6 +15,7 @@ use std::{
 
 use portcullis_audit::{Chain, Event, Head, Kind, Signer};
 use portcullis_base::{CallId, Clock, Timestamp};
+use tokio::sync::Notify;
 
 use super::{
     Durability, JournalError, JournalHealth, Limits, Position,
@@ -41,6 +42,8 @@ pub(super) struct Writer {
     /// When the room was looked at.
     measured: Mutex<Option<Timestamp>>,
     followers: Followers,
+    /// Wakes whoever keeps the segments.
+    due: Notify,
     /// Held as long as the writer lives: no other process writes here.
     _lock: File,
 }
@@ -154,6 +157,7 @@ impl Writer {
             space: SharedSpace::default(),
             measured: Mutex::default(),
             followers: Followers::default(),
+            due: Notify::new(),
             node: start.node,
             _lock: start.lock,
             output: Mutex::new(output),
@@ -182,6 +186,11 @@ impl Writer {
 
     pub(super) fn followers(&self) -> &Followers {
         &self.followers
+    }
+
+    /// Returns when there is something to keep: a segment is full, or room has become scarce.
+    pub(super) async fn due(&self) {
+        self.due.notified().await;
     }
 
     /// Waits until everything written so far is on the disk.
@@ -324,6 +333,7 @@ impl Writer {
                 wanted_bytes = self.limits.free_space,
                 "the disk of the journal is nearly full"
             );
+            self.due.notify_one();
         }
         self.append_later(Event::new(kind, now).number("free_bytes", bytes as i64));
     }
@@ -400,6 +410,7 @@ impl Writer {
                 output.later.clear();
                 if full {
                     output.segment = None;
+                    self.due.notify_one();
                 }
                 self.written(head);
                 group.decide(Ok(()));

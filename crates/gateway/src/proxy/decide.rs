@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     caller::Caller,
+    config::ReadsWithoutJournal,
     correlation,
     quotas::{Held, Untold},
     snapshot::{Server, Snapshot},
@@ -391,7 +392,7 @@ impl Case<'_> {
         if let Err(error) = parts.journal.append(event).await {
             tracing::error!(%error, "the decision could not be written");
             // The record is complete or nothing happens; only what changes nothing may go on without it.
-            if deed.effect == Effect::Call {
+            if deed.effect == Effect::Call || parts.settings.reads_without_journal == ReadsWithoutJournal::Deny {
                 let error = ProtocolError::new(
                     INTERNAL_ERROR,
                     503,

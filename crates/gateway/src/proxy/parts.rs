@@ -13,9 +13,21 @@ use url::form_urlencoded;
 
 use super::relay::StreamLimits;
 use crate::{
-    access_keys::AccessKeys, approvals::Approvals, config::LegacySse, connections::Connections,
-    decision_point::DecisionPoint, ended::Ended, external::Externals, fresh::Fresh, journal::Journal, keys::Keys,
-    origin::Origins, quotas::Quotas, session_labels::SessionLabels, snapshot::Snapshot, upstream::Upstreams,
+    access_keys::AccessKeys,
+    approvals::Approvals,
+    config::{LegacySse, ReadsWithoutJournal},
+    connections::Connections,
+    decision_point::DecisionPoint,
+    ended::Ended,
+    external::Externals,
+    fresh::Fresh,
+    journal::Journal,
+    keys::Keys,
+    origin::Origins,
+    quotas::Quotas,
+    session_labels::SessionLabels,
+    snapshot::Snapshot,
+    upstream::Upstreams,
 };
 
 /// The longest name of a tool that stands in a link.
@@ -90,6 +102,8 @@ pub struct Settings {
     pub arguments: Keep,
     /// How much of its result.
     pub results: Keep,
+    /// What becomes of reads while the journal cannot be written.
+    pub reads_without_journal: ReadsWithoutJournal,
     /// Whether the two endpoints of 2024-11-05 are there.
     pub legacy_sse: LegacySse,
     /// Whether a provider is trusted for identity assertions.
@@ -123,6 +137,7 @@ impl Settings {
             hold: Duration::from_mins(5),
             arguments: Keep::default(),
             results: Keep::Digest,
+            reads_without_journal: ReadsWithoutJournal::Allow,
             legacy_sse: LegacySse::Off,
             identity_assertions: false,
         }

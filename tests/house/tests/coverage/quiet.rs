@@ -2,7 +2,7 @@
 //! has or administers. That somebody is turned away from them is in the record all the same (`refused`).
 
 /// The routes.
-pub const QUIET: [&str; 68] = [
+pub const QUIET: [&str; 70] = [
     "ANY /.well-known/{*elsewhere}",
     "ANY /scim/v2/Bulk",
     "ANY /scim/v2/Me",
@@ -19,6 +19,7 @@ pub const QUIET: [&str; 68] = [
     "GET /admin/connections/{server}",
     "GET /admin/explain",
     "GET /admin/groups",
+    "GET /admin/insight",
     "GET /admin/offboarding",
     "GET /admin/offboarding/{id}",
     "GET /admin/people",
@@ -38,6 +39,7 @@ pub const QUIET: [&str; 68] = [
     "GET /api/v1/explain",
     "GET /api/v1/grants",
     "GET /api/v1/groups",
+    "GET /api/v1/insight",
     "GET /api/v1/people",
     "GET /api/v1/providers",
     "GET /api/v1/rules",
