@@ -53,6 +53,7 @@ fn defaults_are_complete_and_valid() {
         Audit {
             durability: Durability::Process,
             arguments: Keep::Redacted,
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
@@ -160,7 +161,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_name() {
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
         known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-        known here: durability, arguments, reads_without_journal, segment, retention, free_space, index, sinks
+        known here: durability, arguments, results, reads_without_journal, segment, retention, free_space, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -187,7 +188,7 @@ fn wrong_types_say_what_was_found_and_what_is_expected() {
         example: servers: [{ name: github, url: https://mcp.example.com/mcp }]
     portcullis.yaml:10: audit.durability: expected one of process, power, found "pwoer"
         did you mean "power"?
-    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, found nothing
+    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, full, found nothing
         example: arguments: redacted
     portcullis.yaml:12: roles: expected a group of keys, found a list
         example: roles: { admin: [platform] }
@@ -392,6 +393,7 @@ fn environment_overrides_the_file_and_flags_override_both() {
         Audit {
             durability: Durability::Power,
             arguments: Keep::Off,
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
