@@ -20,7 +20,7 @@ const LIFECYCLE: u64 = 6002;
 const API: u64 = 6003;
 
 /// Kinds by the beginning of their text, the longest first where two fit: class and activity.
-const KINDS: [(&str, u64, u64); 60] = [
+const KINDS: [(&str, u64, u64); 61] = [
     ("access.break_glass", ACCESS, 1),
     ("access.granted", ACCESS, 1),
     ("access.revoked", ACCESS, 2),
@@ -76,6 +76,7 @@ const KINDS: [(&str, u64, u64); 60] = [
     ("signin.", AUTHENTICATION, 1),
     ("signout", AUTHENTICATION, 2),
     ("sink.", LIFECYCLE, OTHER),
+    ("store.", LIFECYCLE, OTHER),
     ("token.issued", AUTHENTICATION, 3),
     ("token.refreshed", AUTHENTICATION, 5),
     ("token.redelivered", AUTHENTICATION, 5),

@@ -67,7 +67,7 @@ impl Place {
             self.operations,
             self.path().join("data").display(),
             json!({ "private_hosts": hosts }),
-            json!({ "sinks": sinks }),
+            json!({ "results": "redacted", "sinks": sinks }),
         );
         Ok(fs::write(self.path().join("portcullis.yaml"), text)?)
     }
