@@ -234,7 +234,7 @@ fn servers_are_checked_one_by_one() {
     portcullis.yaml:13: servers[5].name: "same" names a second server
         give each server a name of its own
     portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
-        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, risk
+        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, audit, risk
     portcullis.yaml:16: servers[5].access[0].allow: there is no class "raed"; they are read, write, unknown, egress, execute, destructive, financial, and "*" for all
         did you mean "read"?
     portcullis.yaml:16: servers[5].access[0].deny: unknown key
@@ -540,6 +540,22 @@ fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
         let problems = problems(&format!("{text}\n"));
         assert!(problems.contains(told), "{text}: {problems}");
     }
+}
+
+// spec: T-99
+#[test]
+fn what_is_kept_of_calls_is_said_for_all_and_for_one_server() {
+    let text = "audit: { arguments: full, results: off }\nservers:\n  - { name: a, url: https://a.example/mcp, audit: { results: full } }\n";
+    let config = good(text);
+    assert_eq!((config.audit.arguments, config.audit.results), (Keep::Full, Keep::Off));
+    assert_eq!(config.servers[0].audit, super::ServerAudit { arguments: None, results: Some(Keep::Full) });
+    let told: Vec<_> = config.cautions().into_iter().filter(|caution| caution.contains("secrets too")).collect();
+    assert!(told.len() == 2 && told[0].starts_with("audit.arguments: ") && told[1].contains("(a)"), "{told:?}");
+    let wrong = problems(
+        "audit: { results: all }\nservers: [{ name: a, url: https://a.example/mcp, audit: { result: off } }]\n",
+    );
+    assert!(wrong.contains("audit.results: expected one of redacted, digest, off, full"), "{wrong}");
+    assert!(wrong.contains("servers[0].audit.result: unknown key; did you mean \"results\"?"), "{wrong}");
 }
 
 #[test]
