@@ -40,7 +40,6 @@ mod names;
 mod older;
 mod openapi;
 mod origin_server;
-mod overheard;
 mod packages;
 mod pages;
 mod parsing;
