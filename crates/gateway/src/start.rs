@@ -55,6 +55,7 @@ use crate::{
     trusted_issuer::{Reaching, Workloads},
     unlock::{UnlockError, Unlocked, unlock},
     upstream::{InProcess, Upstreams, stdio::Host},
+    witness::{self, Witness},
 };
 
 /// The administrator's one-time link is good for so long.
@@ -160,6 +161,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     indexing: Indexing,
+    witnesses: Vec<Arc<Witness>>,
 }
 
 /// Checks the rules of the settings without starting anything.
@@ -377,6 +379,8 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         Indexing::start(app.config.database.clone(), app.journal.clone(), &folder, &node, app.index_lag.clone())
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
+    let witnesses = witnesses(&app, &node);
+    tasks.extend(witnesses.iter().map(|witness| tokio::spawn(witness.clone().run(stopped.clone()))));
     tasks.extend(app.notify.start(&stopped));
     if let (Some(traces), Some(tracer), Some(spans)) = (&app.config.telemetry.traces, app.telemetry.tracer(), spans) {
         let receiver = exporting::Receiver::of(traces, &app.outbound, &node, tracer);
@@ -384,7 +388,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     }
     tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
     tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
-    Ok(Running { app, invitation, stop, tasks, indexing })
+    Ok(Running { app, invitation, stop, tasks, indexing, witnesses })
 }
 
 impl Running {
@@ -398,6 +402,9 @@ impl Running {
         self.app.upstreams.close().await;
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
+        for witness in &self.witnesses {
+            witness.end().await;
+        }
         closed
     }
 }
@@ -422,6 +429,18 @@ async fn recall(store: &Store, snapshot: &Snapshot, upstreams: &Upstreams) {
             Err(error) => tracing::error!(%error, server.name = %server.name, "the tools of a server are not recalled"),
         }
     }
+}
+
+/// Where the head of this node's journal is noted.
+fn witnesses(app: &App, node: &str) -> Vec<Arc<Witness>> {
+    let parts = witness::Parts {
+        journal: app.journal.clone(),
+        outbound: app.outbound.clone(),
+        stamps: app.config.data.join("timestamps").join(node),
+        clock: app.clock.clone(),
+        rng: app.rng.clone(),
+    };
+    app.config.audit.witnesses.iter().map(|settings| Arc::new(Witness::of(settings, &parts))).collect()
 }
 
 async fn bind(at: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

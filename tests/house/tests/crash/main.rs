@@ -134,7 +134,7 @@ impl Machine {
 /// Makes in `into` what the disk has of the directory `name`.
 fn restore(disk: &Path, live: &Path, name: &str, into: &Path, unsynced: Unsynced) -> Result<()> {
     fs::create_dir(into)?;
-    let flat = if name.is_empty() { ".".to_owned() } else { name.replace('/', "%") };
+    let flat = if name.is_empty() { "%".to_owned() } else { name.replace('/', "%") };
     let mut entries: Vec<(Option<u64>, String)> = Vec::new();
     let names = fs::read_to_string(disk.join("names").join(flat));
     let is_there = names.is_ok();

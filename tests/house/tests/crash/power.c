@@ -99,7 +99,7 @@ static void keep_file(int fd)
 static void keep_names(int fd, const char *path)
 {
     char fresh[PATH_MAX], kept[PATH_MAX], flat[PATH_MAX];
-    path_of(flat, "%s", *path ? path : ".");
+    path_of(flat, "%s", *path ? path : "%");
     for (char *at = flat; *at; at++)
         if (*at == '/')
             *at = '%';
