@@ -42,6 +42,7 @@ const PEOPLE: u64 = 400;
 const RARE: &str = "usr_rare";
 
 /// Measures.
+#[expect(clippy::print_stdout, reason = "the output of a command-line program")]
 pub async fn run(index: &Index) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = index.folder.clone().unwrap_or_else(|| folder.path().to_owned()).join("index.db");
@@ -91,15 +92,18 @@ pub async fn run(index: &Index) -> Result<()> {
     ask(&store, index.events).await
 }
 
+/// Its name, and what is asked the n-th time: before which moment too.
+type Question<'a> = (&'static str, Box<dyn Fn(u64) -> (AuditFilter, Option<i64>) + 'a>);
+
 /// The common questions, each asked so many times about something else.
 const TIMES: u64 = 20;
 
+#[expect(clippy::print_stdout, reason = "the output of a command-line program")]
 async fn ask(store: &Store, events: i64) -> Result<()> {
     let end = BEGINNING + events * 50;
     let some = |text: &str| Some(text.to_owned());
     let any = AuditFilter::default;
     let middle = |n: u64| BEGINNING + (events * 50 / 40) * (n as i64 + 10);
-    type Question<'a> = (&'static str, Box<dyn Fn(u64) -> (AuditFilter, Option<i64>) + 'a>);
     let questions: Vec<Question<'_>> = vec![
         ("the newest", Box::new(|_| (any(), None))),
         ("a page in the middle", Box::new(|n| (any(), Some(middle(n))))),
@@ -232,7 +236,7 @@ fn event(seq: i64) -> Result<AuditEntry> {
         4..6 => format!(
             r#"{head},"event":"signin.failed",{actor},"outcome":"denied","details":{{"why":"password"}},{hash}}}"#
         ),
-        luck_of_pair if n % 2 == 0 => {
+        luck_of_pair if n.is_multiple_of(2) => {
             let effect = if luck_of_pair < 12 { "deny" } else { "allow" };
             format!(
                 r#"{head},"event":"call.decided","call":"{call}",{actor},{target},"effect":"{effect}","rule":"access","revision":"47DEQpj8HBSa","details":{{"classes":"read","arguments":{{"query":"{:016x}","limit":{},"path":"/srv/projects/{}/readme"}},"request_bytes":{}}},{hash}}}"#,

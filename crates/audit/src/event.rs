@@ -193,6 +193,8 @@ kinds! {
     AuditViewed = "audit.viewed",
     /// Somebody took a part of the record with them.
     AuditExported = "audit.exported",
+    /// A receiver of the record refused a line for good: which one, and why.
+    SinkRefused = "sink.refused",
     /// Settings or rules were loaded.
     SettingsLoaded = "settings.loaded",
 }

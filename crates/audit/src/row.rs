@@ -64,6 +64,10 @@ impl RowError {
     pub(crate) fn new(error: &serde_json::Error) -> Self {
         Self(error.to_string())
     }
+
+    pub(crate) fn said(why: &impl ToString) -> Self {
+        Self(why.to_string())
+    }
 }
 
 #[derive(Deserialize)]

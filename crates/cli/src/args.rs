@@ -168,6 +168,28 @@ Examples:
     /// Search the audit trail, and check that nothing in it was changed or lost
     #[command(subcommand)]
     Audit(Audit),
+    /// See what goes on: calls, errors, who and what calls most, rights that nobody uses
+    ///
+    /// The numbers of the page /admin/insight, counted from the journals as they are indexed. All times are UTC.
+    #[command(after_help = "\
+Examples:
+  portcullis insight
+  portcullis insight --range 7d
+  portcullis insight --from 2026-11-01 --to 2026-11-23 --json | jq .unused")]
+    Insight {
+        /// 24h, 7d or 30d
+        #[arg(long, value_name = "TIME", default_value = "24h", conflicts_with_all = ["from", "to"])]
+        range: String,
+        /// First day instead, such as 2026-11-01
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Last day [default: today]
+        #[arg(long, value_name = "DAY")]
+        to: Option<String>,
+        /// Answer in JSON, as /api/v1/insight does
+        #[arg(long)]
+        json: bool,
+    },
     /// Update the database for this release
     ///
     /// `up` does this by itself. A database of a newer release is refused.

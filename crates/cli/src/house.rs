@@ -50,11 +50,13 @@ impl House {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let config = settings.config.clone();
         let (clock, rng, keys) = (Arc::new(SystemClock), SystemRng::new(), OnceCell::new());
-        let at_hand = unlock::without_keys(&config).await.map_err(|error| database(&config, error))?;
+        // On the heap: opening a database is a large future, and every command has one.
+        let at_hand = Box::pin(unlock::without_keys(&config)).await.map_err(|error| database(&config, error))?;
         let store = if let Some(store) = at_hand {
             store
         } else {
-            let unlocked = unlock(&config, &rng, clock.now()).await.map_err(|error| locked(&config, error))?;
+            let unlocked =
+                Box::pin(unlock(&config, &rng, clock.now())).await.map_err(|error| locked(&config, error))?;
             drop(keys.set(Arc::new(unlocked.keys)));
             unlocked.store
         };
@@ -75,7 +77,7 @@ impl House {
     /// The keys of this deployment.
     pub async fn keys(&self) -> Result<Arc<Keys>> {
         let unlocked = self.keys.get_or_try_init(async || {
-            let unlocked = unlock(&self.config, &self.rng, self.clock.now()).await;
+            let unlocked = Box::pin(unlock(&self.config, &self.rng, self.clock.now())).await;
             unlocked.map(|unlocked| Arc::new(unlocked.keys)).map_err(|error| locked(&self.config, error))
         });
         unlocked.await.cloned()
@@ -195,7 +197,7 @@ impl Record {
         let head = self.journal.head().seq;
         let mut indexer = Indexer::new(self.store, &self.config.data.join("journal"), NODE);
         // The index can be made again from the journal at any time; that it lags is no failure of this command.
-        if let Err(error) = indexer.run_once(Some(head)).await {
+        if let Err(error) = Box::pin(indexer.run_once(Some(head))).await {
             crate::output::note(format_args!("note: the event is in the journal, but not in the index yet: {error}"));
         }
         // What is full is sealed and archived here too. It stays: the few lines of commands are read by the gateway's sinks,

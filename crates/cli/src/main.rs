@@ -13,6 +13,7 @@ mod connections;
 mod failure;
 mod house;
 mod identity;
+mod insight;
 mod invocation;
 mod key;
 mod keys;
@@ -35,6 +36,7 @@ mod user;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use portcullis_gateway::insight::Wanted;
 
 use crate::{
     args::{Cli, Command, ConfigCommand, Up},
@@ -115,6 +117,10 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Key(command) => key::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Keys(command) => keys::run(&command, &Settings::load(&cli.common, &none)?).await,
         Command::Audit(command) => audit::run(&command, &Settings::load(&cli.common, &none)?).await,
+        Command::Insight { range, from, to, json } => {
+            let wanted = Wanted { range, from: from.unwrap_or_default(), to: to.unwrap_or_default() };
+            insight::run(&wanted, json, &Settings::load(&cli.common, &none)?).await
+        }
         Command::Migrate { check, json } => migrate::run(check, json, &Settings::load(&cli.common, &none)?).await,
     }
 }

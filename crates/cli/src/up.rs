@@ -3,7 +3,9 @@
 use std::{io::IsTerminal, time::Duration};
 
 use portcullis_base::ServerName;
-use portcullis_gateway::{Running, StartError, Surroundings, feed::SAMPLE, journal::JournalError, start};
+use portcullis_gateway::{
+    Running, StartError, Surroundings, config::LogFormat, feed::SAMPLE, journal::JournalError, start,
+};
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
@@ -145,7 +147,7 @@ fn failed(error: StartError) -> Failure {
     }
 }
 
-/// Logs go to standard error; `PORTCULLIS_LOG` sets how much: error, warn, info (the usual), debug, trace.
+/// Logs go to standard error, in the form that `telemetry.log` says; `PORTCULLIS_LOG` sets how much: error, warn, info (the usual), debug, trace.
 fn log(settings: &Settings) -> Result<()> {
     let level = settings.environment.get("PORTCULLIS_LOG").map_or("info", String::as_str);
     let parsed = level.parse::<tracing::level_filters::LevelFilter>();
@@ -158,8 +160,13 @@ fn log(settings: &Settings) -> Result<()> {
         .with_target("portcullis", level)
         .with_target("portcullis_gateway", level)
         .with_target("portcullis_store", level);
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let on_terminal = std::io::stderr().is_terminal();
+    let lines = match settings.config.telemetry.log {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Auto if !on_terminal => lines.json().flatten_event(true).boxed(),
+        LogFormat::Auto | LogFormat::Text => lines.with_ansi(on_terminal).boxed(),
+    };
     tracing_subscriber::registry().with(lines.with_filter(ours)).init();
     Ok(())
 }

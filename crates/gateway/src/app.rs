@@ -37,6 +37,7 @@ use crate::{
     quotas::Quotas,
     roles::Appointments,
     session_labels::SessionLabels,
+    sinks,
     snapshot::Snapshot,
     telemetry::Telemetry,
     trusted_issuer::Workloads,
@@ -89,6 +90,8 @@ pub struct App {
     pub passkeys: Passkeys,
     /// Journal lines that are not in the index yet.
     pub index_lag: Arc<AtomicI64>,
+    /// How those are to whom the record is sent.
+    pub sinks: Vec<Arc<sinks::Status>>,
     /// What is wrong or odd in the rules, in view of the tools that there are.
     pub inspection: Inspection,
     /// Which hosts and pages may talk to us.

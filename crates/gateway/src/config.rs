@@ -38,6 +38,7 @@ pub use self::{
     process::{Network, Process, ProcessLimits, Sandbox, Sharing},
     public_url::PublicUrl,
     server::{Allow, ClientCertificate, Entry, Server, Speaks, Tls, ToolList},
+    sinks::{Rotation, Sink, SinkTo, SyslogSecurity},
     telemetry::{LogFormat, Telemetry, Traces},
     toolboxes::{NameOf, Named},
     values::duration,
@@ -87,6 +88,7 @@ mod read;
 mod sections;
 mod server;
 mod servers;
+mod sinks;
 mod telemetry;
 mod toolboxes;
 mod values;
@@ -152,6 +154,8 @@ pub struct Config {
     pub limits: Limits,
     /// The audit trail.
     pub audit: Audit,
+    /// Where the audit trail goes besides the journal.
+    pub sinks: Vec<Sink>,
     /// Numbers, traces and the log.
     pub telemetry: Telemetry,
     /// What references of servers in the database are followed with.

@@ -11,6 +11,7 @@ use base64::{
     alphabet::STANDARD as ALPHABET,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
+use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderValue};
 use portcullis_base::Timestamp;
 use ring::hmac;
 
@@ -80,6 +81,15 @@ impl HookKey {
     pub fn sign(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
         let tag = hmac::sign(&self.0, &standard(id, &at.as_secs().to_string(), body));
         format!("v1,{}", STANDARD.encode(tag))
+    }
+
+    /// What a message of ours has in its headers. An identifier that cannot stand there is none.
+    pub fn headers(&self, id: &str, at: Timestamp, body: &[u8]) -> Result<HeaderMap, InvalidHeaderValue> {
+        Ok(HeaderMap::from_iter([
+            (HeaderName::from_static("webhook-id"), HeaderValue::from_str(id)?),
+            (HeaderName::from_static("webhook-timestamp"), HeaderValue::from(at.as_secs())),
+            (HeaderName::from_static("webhook-signature"), HeaderValue::from_str(&self.sign(id, at, body))?),
+        ]))
     }
 
     /// Whether one of the signatures is ours.

@@ -96,6 +96,7 @@ fn of_this_node(app: &App, registry: &mut Registry) {
     ] {
         gauge(registry, name, help, value);
     }
+    of_sinks(app, registry);
     let version = vec![("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "What this program is", Info::new(version));
     if let Some(tracer) = app.telemetry.tracer() {
@@ -115,6 +116,30 @@ fn of_this_node(app: &App, registry: &mut Registry) {
         }
     }
     registry.register("bridge_refused", "What could not be carried between clients and servers of two eras", refused);
+}
+
+/// How those are to whom the record is sent.
+// spec: T-100: what waits and what was refused is seen.
+fn of_sinks(app: &App, registry: &mut Registry) {
+    type Gauges = Family<Vec<(&'static str, String)>, Gauge>;
+    type Counters = Family<Vec<(&'static str, String)>, Counter>;
+    let (lag, oldest, failing) = (Gauges::default(), Gauges::default(), Gauges::default());
+    let (sent, refused) = (Counters::default(), Counters::default());
+    let now = app.clock.now();
+    for status in &app.sinks {
+        let (labels, reading) = (vec![("sink", status.name.clone())], status.read());
+        let age = reading.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
+        lag.get_or_create(&labels).set(reading.lag as i64);
+        oldest.get_or_create(&labels).set(age as i64);
+        failing.get_or_create(&labels).set(i64::from(reading.is_failing));
+        sent.get_or_create(&labels).inc_by(reading.sent);
+        refused.get_or_create(&labels).inc_by(reading.refused);
+    }
+    registry.register("sink_lag_lines", "Lines of the record that were not passed on yet", lag);
+    registry.register("sink_oldest_unsent_seconds", "Age of the oldest line that waits to be sent", oldest);
+    registry.register("sink_failing", "1 while a receiver of the record takes nothing", failing);
+    registry.register("sink_sent_lines", "Lines of the record that a receiver has taken", sent);
+    registry.register("sink_refused_lines", "Lines of the record that a receiver refused for good", refused);
 }
 
 /// What every node says alike, as it is in the database that they share.

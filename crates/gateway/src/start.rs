@@ -49,6 +49,7 @@ use crate::{
     roles::Appointments,
     router,
     session_labels::SessionLabels,
+    sinks::{self, SinkError, Sinks},
     snapshot::{Server, ServerError, Snapshot},
     system,
     telemetry::Telemetry,
@@ -100,6 +101,9 @@ pub enum StartError {
     /// The certificates of the decision point.
     #[error("decision_point.tls: {0}")]
     DecisionPoint(CertificatesError),
+    /// The certificates of a sink.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// An entry of the settings: its certificates or headers.
     #[error("servers ({name}): {error}")]
     Server {
@@ -162,6 +166,7 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
     indexing: Indexing,
     witnesses: Vec<Arc<Witness>>,
+    sinks: sinks::Running,
 }
 
 /// Checks the rules of the settings without starting anything.
@@ -225,6 +230,17 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     config.check_toolboxes(&known).map_err(StartError::Toolboxes)?;
     let dialer = Dialer::new(config.outbound.ca_file.as_deref())?;
     let outbound = outbound(&config, dialer.clone())?;
+    let sinks = Sinks::new(
+        &config.sinks,
+        &sinks::Parts {
+            data: &config.data,
+            node: &node,
+            journal: journal.clone(),
+            outbound: outbound.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        },
+    )?;
     let decision_point = Arc::new(
         DecisionPoint::new(config.decision_point.as_ref(), &outbound, &clock).map_err(StartError::DecisionPoint)?,
     );
@@ -358,6 +374,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         labels,
         passkeys,
         index_lag: Arc::default(),
+        sinks: sinks.statuses(),
         inspection: Inspection::default(),
         decision_point,
         upstreams,
@@ -378,6 +395,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let indexing =
         Indexing::start(app.config.database.clone(), app.journal.clone(), &folder, &node, app.index_lag.clone())
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
+    let sinks = sinks.start().map_err(|error| StartError::Data { path: app.config.data.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
     let witnesses = witnesses(&app, &node);
     tasks.extend(witnesses.iter().map(|witness| tokio::spawn(witness.clone().run(stopped.clone()))));
@@ -388,7 +406,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     }
     tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
     tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
-    Ok(Running { app, invitation, stop, tasks, indexing, witnesses })
+    Ok(Running { app, invitation, stop, tasks, indexing, witnesses, sinks })
 }
 
 impl Running {
@@ -405,6 +423,7 @@ impl Running {
         for witness in &self.witnesses {
             witness.end().await;
         }
+        self.sinks.finish().await;
         closed
     }
 }

@@ -169,7 +169,8 @@ fn the_table_of_threats_names_the_tests_that_there_are() {
     // With the real program.
     let beside =
         ["crash.rs", "crash/approvals.rs", "bridge/hostile.rs"].map(|file| root().join("crates/cli/tests").join(file));
-    let played = ["tests/house/tests/threats", "tests/house/tests/console"].map(|folder| sources(&root().join(folder)));
+    let played = ["tests/house/tests/threats", "tests/house/tests/console", "tests/house/tests/sinks"]
+        .map(|folder| sources(&root().join(folder)));
     for file in played.into_iter().flatten().chain(beside) {
         let module = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();

@@ -3,13 +3,15 @@
 use super::Record;
 
 /// Kinds by the beginning of their text, the longest first where two fit, with how grave they are from 0 to 10.
-const KINDS: [(&str, u8); 43] = [
+const KINDS: [(&str, u8); 46] = [
     ("access.break_glass", 9),
     ("access.", 5),
     ("access_key.", 5),
     ("approval.unknown", 6),
     ("approval.not_counted", 5),
     ("approval.", 4),
+    ("audit.exported", 5),
+    ("audit.", 3),
     ("authz.browser_mismatch", 8),
     ("authz.", 4),
     ("call.", 2),
@@ -43,6 +45,7 @@ const KINDS: [(&str, u8); 43] = [
     ("signin.failed", 5),
     ("signin.", 3),
     ("signout", 2),
+    ("sink.", 5),
     ("token.replayed", 8),
     ("token.refused", 4),
     ("token.", 2),

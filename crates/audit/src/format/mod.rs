@@ -12,3 +12,23 @@ pub use cef::cef;
 pub use class::severity;
 pub use record::{Contents, Record};
 pub use syslog::{SMALLEST, framed, syslog};
+
+/// A form of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// As they stand in the journal.
+    #[default]
+    Json,
+    /// ArcSight Common Event Format.
+    Cef,
+}
+
+impl Format {
+    /// The line in this form, without a line end.
+    pub fn write(self, record: &Record) -> String {
+        match self {
+            Self::Json => record.to_json().to_owned(),
+            Self::Cef => cef(record),
+        }
+    }
+}

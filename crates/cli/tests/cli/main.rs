@@ -53,6 +53,7 @@ fn help_teaches() {
       keys             List, change and retire the keys that seal what the gateway keeps
       sample           Run the sample MCP server alone, without a gateway in front of it
       audit            Search the audit trail, and check that nothing in it was changed or lost
+      insight          See what goes on: calls, errors, who and what calls most, rights that nobody uses
       migrate          Update the database for this release
       config           Show the settings in force
       help             Print this message or the help of the given subcommand(s)
@@ -162,7 +163,7 @@ fn bad_settings_say_what_where_and_the_nearest_choice() {
     --- stderr
     error: 3 settings are wrong
       portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+          known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
       portcullis.yaml:2: audit.durability: expected one of process, power, found "pwoer"
           did you mean "power"?
       portcullis.yaml:3: root_key: "env:MISSING": the environment variable is not set
@@ -193,6 +194,7 @@ fn settings_tell_where_they_come_from() {
     KEY                                       VALUE                  ORIGIN
     audit.arguments                           digest                 environment PORTCULLIS_AUDIT__ARGUMENTS
     audit.durability                          power                  portcullis.yaml:3
+    audit.index.keep                          365d                   default
     data                                      d                      flag --data
     listen                                    127.0.0.1:4000         portcullis.yaml:1
     public_url                                http://127.0.0.1:4000  from listen
@@ -356,7 +358,7 @@ fn commands_leave_a_trail_that_can_be_proved() {
         2
     );
     assert_snapshot!(transcript(&sandbox.run(&["audit", "verify"])), @"
-    ✓ cli: 15 lines in 1 segment, 4 signed checkpoints, [TIME] to [TIME]
+    ✓ cli: 19 lines in 1 segment, 5 signed checkpoints, [TIME] to [TIME]
     --- exit 0
     ");
     assert_snapshot!(transcript(&sandbox.run(&["audit", "verify", "elsewhere"])), @"

@@ -101,3 +101,22 @@ fn index_is_made_anew_from_the_journals() {
     let unknown = sandbox.run(&["audit", "reindex", "--node", "nobody"]);
     assert!(unknown.code == 1 && unknown.err.contains("there is no journal of \"nobody\""), "{}", transcript(&unknown));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn insight_counts_what_was_indexed_and_says_what_it_cannot_read() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.add_person("ana", &[]).code, 0);
+    a_call(&sandbox).await;
+    let days = ["--from", "2026-11-23", "--to", "2026-11-24"];
+    let told = sandbox.run(&[&["insight"][..], &days].concat());
+    for part in ["Calls 1, errors 0, denied 0", "Approvals asked for 0, granted 1", "mail =send", "usr_1", "desk"] {
+        assert!(told.out.contains(part), "{part}: {}", transcript(&told));
+    }
+    let told = sandbox.run(&[&["insight", "--json"][..], &days].concat()).out;
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((&told["total"]["calls"], &told["tools"][0]["name"]), (&1.into(), &"=send".into()), "{told}");
+    assert!(told["total"]["p50_us"].as_i64().is_some_and(|micros| (1_350_000..1_650_000).contains(&micros)), "{told}");
+    for wrong in [["--range", "1y"], ["--from", "yesterday"]] {
+        assert_eq!(sandbox.run(&["insight", wrong[0], wrong[1]]).code, 2, "{wrong:?}");
+    }
+}

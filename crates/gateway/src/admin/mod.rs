@@ -1,4 +1,5 @@
-//! The doors of administration: people, groups, roles, rules, tools, providers, service accounts, and what offboarding ended.
+//! The doors of administration: people, groups, roles, rules, tools, providers, service accounts, what offboarding ended,
+//! what happened and what goes on.
 //!
 //! Whoever administers sees and changes, an auditor sees people. Every change is a form of our own pages (spec: T-94). It is
 //! in the journal before it is made; what cannot be written down is not done.
@@ -11,6 +12,7 @@ mod connections;
 mod examined;
 mod explain;
 mod groups;
+mod insight;
 mod offboarding;
 mod people;
 mod person;
@@ -42,6 +44,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(examined::routes())
         .merge(explain::routes())
         .merge(groups::routes())
+        .merge(insight::routes())
         .merge(offboarding::routes())
         .merge(people::routes())
         .merge(person::routes())
@@ -54,6 +57,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(middleware::from_fn_with_state(Arc::clone(app), under_public_url))
         .merge(api::routes(app))
         .merge(audit_api::routes(app))
+        .merge(insight::api_routes(app))
 }
 
 /// Writes down what is about to be done, does it, tells the calls of this node, and writes down if it was not done.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use portcullis_audit::Keep;
 
 use super::{
-    Audit, AuditIndex, AuditSegment, ReadsWithoutJournal, Witness, WitnessKind,
+    Audit, AuditIndex, AuditSegment, ReadsWithoutJournal, Sink, Witness, WitnessKind,
     issuers::{Asked, url},
     notify::{hook_key, hook_url},
     read::{Node, Section},
+    sinks::sinks,
 };
 use crate::journal::{Durability, Retention};
 
@@ -17,7 +18,7 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
-pub(super) fn audit<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> Audit {
+pub(super) fn audit<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> (Audit, Vec<Sink>) {
     let audit = Audit {
         durability: section
             .take("durability")
@@ -36,8 +37,9 @@ pub(super) fn audit<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> Audi
         free_space: section.take("free_space").size(0..=1024 * GIB, "512MiB") as u64,
         index: index(section.take("index").section()),
     };
+    let sinks = sinks(&section.take("sinks"), asked);
     section.finish();
-    audit
+    (audit, sinks)
 }
 
 fn index(mut section: Section<'_>) -> AuditIndex {

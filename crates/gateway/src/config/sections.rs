@@ -83,10 +83,10 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
     let clients = clients(top.take("clients").section());
     let outbound = outbound(top.take("outbound").section(), &public_url);
     let telemetry = telemetry(top.take("telemetry").section(), &mut asked);
-    let audit = audit(top.take("audit").section(), &mut asked);
-    asked.check(&outbound.private_hosts);
     let trusted_proxies = trusted_proxies(&top.take("trusted_proxies"));
     let limits = limits(top.take("limits").section());
+    let (audit, sinks) = audit(top.take("audit").section(), &mut asked);
+    asked.check(&outbound.private_hosts);
     top.finish();
     let config = Config {
         listen,
@@ -117,6 +117,7 @@ pub(super) fn config(settings: &Settings<'_>, environment: Environment) -> (Conf
         trusted_proxies,
         limits,
         audit,
+        sinks,
         telemetry,
         environment,
     };

@@ -62,17 +62,17 @@ fn traces<'a>(node: Node<'a>, asked: &mut Asked<'a>) -> (Option<Traces>, Option<
         url_node.problem("is missing: expected where traces are received", format!("example: otlp: {EXAMPLE}"));
     }
     let url = url(url_node, EXAMPLE, asked);
-    let mut headers = Vec::new();
-    let headers_node = section.take("headers");
-    if headers_node.is_given() {
-        for (name, value) in headers_node.entries("{ Authorization: env:OTLP_AUTHORIZATION }") {
-            headers.extend(header(&name, &value));
-        }
-    }
+    let headers = headers(&section.take("headers"));
     let sample = section.take("sample");
     let sample = if sample.is_given() { share(&sample) } else { Some(0.1) };
     section.finish();
     (url.map(|url| Traces { url, headers }), sample)
+}
+
+/// Headers whose values are secrets.
+pub(super) fn headers(node: &Node<'_>) -> Vec<(HeaderName, Secret)> {
+    let entries = node.entries("{ Authorization: env:OTLP_AUTHORIZATION }");
+    entries.iter().filter_map(|(name, value)| header(name, value)).collect()
 }
 
 fn header(text: &str, value: &Node<'_>) -> Option<(HeaderName, Secret)> {

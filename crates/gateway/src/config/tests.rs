@@ -3,6 +3,7 @@
 mod commands;
 mod identity;
 mod notify;
+mod sinks;
 mod toolboxes;
 mod upstreams;
 
@@ -64,7 +65,9 @@ fn defaults_are_complete_and_valid() {
     assert!(config.identity.local_accounts);
 }
 
-const SECRETS: [(&str, &str); 12] = [
+const SECRETS: [(&str, &str); 14] = [
+    ("OTLP_AUTHORIZATION", "Bearer s"),
+    ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
     ("REPORT_SECRET", "s"),
@@ -90,7 +93,7 @@ const DOCUMENT: &str = r#"{ "openapi": "3.1.0", "security": [{ "key": [] }], "pa
 fn commented_examples_of_the_defaults_are_valid_too() {
     // Every "# key: value" line of the embedded file, uncommented, must be something the loader takes.
     let mut text = String::new();
-    let mut inside = false;
+    let (mut inside, mut below) = (false, false);
     for line in DEFAULTS.lines() {
         let body = line.trim_start().strip_prefix('#').unwrap_or("");
         let key = body.trim_start().split(':').next().unwrap_or("").trim_start_matches("- ");
@@ -98,7 +101,14 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
             && body.contains(':')
             && !body.trim_end().ends_with('.');
-        if line.starts_with("#  ") && (is_setting || inside) {
+        // A group of keys below another one.
+        let grouped = line
+            .strip_prefix("  # ")
+            .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
+        below = grouped.is_some();
+        if let Some(rest) = grouped {
+            text.push_str(&format!("  {rest}"));
+        } else if line.starts_with("#  ") && (is_setting || inside) {
             inside = true;
             text.push_str(&line.replacen('#', " ", 1));
         } else if is_setting && !line.trim_start().starts_with("#  ") {
@@ -138,6 +148,9 @@ fn commented_examples_of_the_defaults_are_valid_too() {
     assert!(notify.webhooks[0].told.is_some() && notify.webhooks[0].decisions.is_some(), "{text}");
     assert_eq!((config.servers[0].credential.kind(), config.servers[0].headers.len()), ("oauth", 1), "{text}");
     assert!(config.rules.is_some() && config.root_key.is_some() && config.outbound.ca_file.is_some());
+    let sinks: Vec<_> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    assert_eq!(sinks, ["collector", "siem", "watch", "lines"], "{text}");
+    assert!(config.telemetry.traces.is_some(), "{text}");
     assert_eq!(config.public_url.as_str(), "https://mcp.example.com");
 }
 
@@ -145,9 +158,12 @@ fn commented_examples_of_the_defaults_are_valid_too() {
 fn unknown_keys_are_refused_with_place_and_nearest_name() {
     assert_snapshot!(problems("listne: 127.0.0.1:1\naudit:\n  durabilty: power\nclients: { frobnicate: 1 }\n"), @r#"
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-        known here: durability, arguments
+<<<<<<< HEAD
+        known here: durability, arguments, index
+=======
+        known here: durability, arguments, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -420,7 +436,7 @@ fn mistyped_variables_are_refused_by_their_own_name() {
     PORTCULLIS_LIMITS__DEPTH: limits.depth: expected a whole number from 8 to 512, found "deep"
         example: depth: 8
     PORTCULLIS_LISTN: listn: unknown key; did you mean "listen"?
-        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, trusted_proxies, limits, audit
+        known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     "#);
 }
 

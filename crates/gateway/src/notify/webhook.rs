@@ -1,6 +1,6 @@
 //! A program that is told, by messages that are signed as Standard Webhooks says.
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -72,13 +72,7 @@ impl Told {
             add("why", json!(row.why));
         }
         let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
-        let signature = self.key.sign(&job.id, now, body.as_bytes());
-        let value = |text: &str| HeaderValue::from_str(text).map_err(Failure::for_good);
-        let headers = HeaderMap::from_iter([
-            (http::HeaderName::from_static("webhook-id"), value(&job.id)?),
-            (http::HeaderName::from_static("webhook-timestamp"), value(&now.as_secs().to_string())?),
-            (http::HeaderName::from_static("webhook-signature"), value(&signature)?),
-        ]);
+        let headers = self.key.headers(&job.id, now, body.as_bytes()).map_err(Failure::for_good)?;
         let ask = Ask { headers, accept: "*/*", ..Ask::json(&self.url, body, ANSWER) };
         posted(house.0.outbound.fetch(ask).await).map(|_| ())
     }

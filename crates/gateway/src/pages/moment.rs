@@ -1,5 +1,7 @@
 //! Moments, told as a person would.
 
+use std::ops::Range;
+
 use maud::{Markup, html};
 use portcullis_base::Timestamp;
 
@@ -24,6 +26,33 @@ pub fn date(then: Timestamp) -> Markup {
     let text = then.to_string();
     let shown = text.get(..16).map_or(text.as_str(), |shown| shown).replace('T', " ");
     exact(then, &format!("{shown} UTC"))
+}
+
+/// The minute, as `2026-11-23 04:00`; everything around it says that it is UTC.
+pub fn minute(then: Timestamp) -> String {
+    part(then, 0..16).replace('T', " ")
+}
+
+/// The day, as `2026-11-23`.
+pub fn day(then: Timestamp) -> String {
+    part(then, 0..10)
+}
+
+/// The time of the day, as `04:00`.
+pub fn clock(then: Timestamp) -> String {
+    part(then, 11..16)
+}
+
+/// The day without its year, as `Nov 23`.
+pub fn short_day(then: Timestamp) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let number = |range| part(then, range).parse::<usize>().unwrap_or_default();
+    let month = MONTHS.get(number(5..7).wrapping_sub(1)).copied().unwrap_or_default();
+    format!("{month} {}", number(8..10))
+}
+
+fn part(then: Timestamp, range: Range<usize>) -> String {
+    then.to_string().get(range).unwrap_or_default().to_owned()
 }
 
 fn exact(then: Timestamp, text: &str) -> Markup {
@@ -62,6 +91,9 @@ mod tests {
         assert!(after(30).contains(">in less than a minute<"));
         assert!(after(90 * 86_400).contains(">in 90 days<"));
         assert!(after(0).contains(">over<"));
-        assert!(date(Timestamp::from_secs(1_800_000_000)).0.contains(">2027-01-15 08:00 UTC<"));
+        let then = Timestamp::from_secs(1_800_000_000);
+        assert!(date(then).0.contains(">2027-01-15 08:00 UTC<"));
+        assert_eq!(minute(then), "2027-01-15 08:00");
+        assert_eq!([day(then), short_day(then), clock(then)], ["2027-01-15", "Jan 15", "08:00"]);
     }
 }

@@ -57,7 +57,7 @@ struct Effect {
 /// The numbers of all calls.
 pub struct Calls {
     tools: usize,
-    calls: Family<Call, Counter>,
+    ended: Family<Call, Counter>,
     durations: Family<Tool, Histogram>,
     decisions: Family<Server, Histogram>,
     upstreams: Family<Server, Histogram>,
@@ -88,13 +88,13 @@ const OUTCOMES: [Outcome; 5] =
 impl Calls {
     /// No calls yet, in `registry`; at most `tools` tools of one server have a label of their own.
     pub fn new(tools: usize, registry: &mut Registry) -> Self {
-        let calls = Family::<Call, Counter>::default();
+        let ended = Family::<Call, Counter>::default();
         let call = || Histogram::new(CALL);
         let durations = Family::<Tool, Histogram>::new_with_constructor(call);
         let decisions = Family::<Server, Histogram>::new_with_constructor(|| Histogram::new(DECISION));
         let upstreams = Family::<Server, Histogram>::new_with_constructor(call);
         let effects = Family::<Effect, Counter>::default();
-        registry.register("calls", "Calls that ended or were not let through", calls.clone());
+        registry.register("calls", "Calls that ended or were not let through", ended.clone());
         let seconds = || Unit::Seconds;
         let help = "Time from the decision to the end of calls that were let through";
         registry.register_with_unit("call_duration", help, seconds(), durations.clone());
@@ -105,7 +105,7 @@ impl Calls {
         registry.register("decisions", "What the rules said of calls", effects.clone());
         let mut calls = Self {
             tools,
-            calls,
+            ended,
             durations,
             decisions,
             upstreams,
@@ -186,7 +186,7 @@ impl Calls {
         let outcomes = OUTCOMES.map(|outcome| {
             let outcome = outcome.as_str();
             let label = Call { server: server.clone(), method, tool: tool.clone(), outcome };
-            self.calls.get_or_create(&label).clone()
+            self.ended.get_or_create(&label).clone()
         });
         // What has no tool of its own shares one histogram.
         OfTool { outcomes, duration: self.durations.get_or_create(&Tool { server, tool }).clone() }

@@ -11,6 +11,7 @@ mod calls;
 mod metrics;
 pub mod otlp;
 mod process;
+pub mod protobuf;
 mod request;
 mod trace;
 

@@ -224,6 +224,7 @@ impl House {
             authority,
             approvals,
             telemetry,
+            sinks: Vec::new(),
             notify,
             labels: Arc::new(SessionLabels::new(store.clone(), dyn_clock.clone())),
             quotas: Arc::new(Quotas::new(store.clone(), "test".into(), dyn_clock.clone(), &*rng)),

@@ -230,10 +230,7 @@ impl Bucket {
         }
         let slice = |(slice, mut keys): (i64, Vec<(u32, u16)>)| {
             keys.sort_unstable();
-            let bytes = keys.iter().flat_map(|(hash, place)| {
-                let ([a, b, c, d], [e, f]) = (hash.to_be_bytes(), place.to_be_bytes());
-                [a, b, c, d, e, f]
-            });
+            let bytes = keys.iter().flat_map(|(hash, place)| hash.to_be_bytes().into_iter().chain(place.to_be_bytes()));
             (slice, bytes.collect())
         };
         let mut press = zstd::bulk::Compressor::new(LEVEL).map_err(|_| damaged())?;

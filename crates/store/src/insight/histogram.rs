@@ -1,7 +1,7 @@
 //! How long calls took, on a scale of which each step is a fifth longer than the one before: four steps double it. What is
 //! read from it is wrong by a tenth at most.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::AddAssign};
 
 /// Steps of the scale to a doubling.
 const TO_A_DOUBLE: f64 = 4.0;
@@ -41,6 +41,14 @@ impl Histogram {
     }
 }
 
+impl AddAssign<&Self> for Histogram {
+    fn add_assign(&mut self, other: &Self) {
+        for (step, calls) in &other.0 {
+            self.add(*step, *calls);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +67,9 @@ mod tests {
         }
         all.sort_unstable();
         assert_eq!(histogram.calls(), 10_000);
+        let mut double = histogram.clone();
+        double += &histogram;
+        assert_eq!((double.calls(), double.quantile(0.9)), (20_000, histogram.quantile(0.9)));
         for (share, rank) in [(0.5, 4_999), (0.95, 9_499), (0.99, 9_899), (1.0, 9_999), (0.0, 0)] {
             let (found, exact) = (histogram.quantile(share).unwrap_or_default() as f64, all[rank] as f64);
             assert!((found / exact - 1.0).abs() < 0.1, "{share}: {found} for {exact}");

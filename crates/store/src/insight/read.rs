@@ -34,7 +34,7 @@ pub struct Top {
 /// What somebody can use for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
-    /// A tool, prompt or resource.
+    /// A tool or prompt.
     Tool,
     /// A server.
     Server,

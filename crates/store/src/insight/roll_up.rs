@@ -101,15 +101,18 @@ impl Tally {
         if row.kind == "call.decided" && !person.is_empty() {
             let firsts = self.firsts.entry(person.clone()).or_default();
             let none = String::new;
+            // Each document is read for the first time by somebody: that says nothing.
+            let is_resource = row.method.as_deref().is_some_and(|method| method.starts_with("resources/"));
             for (thing, server, name) in [
                 (Thing::Tool, server.clone(), name.clone()),
                 (Thing::Server, none(), server.clone()),
                 (Thing::Client, none(), client.clone()),
             ] {
-                if !name.is_empty() {
-                    let first = firsts.entry((thing, server, name)).or_insert(row.at.as_millis());
-                    *first = row.at.as_millis().min(*first);
+                if name.is_empty() || (is_resource && thing == Thing::Tool) {
+                    continue;
                 }
+                let first = firsts.entry((thing, server, name)).or_insert(row.at.as_millis());
+                *first = row.at.as_millis().min(*first);
             }
         }
         *self.counts.entry(Key { began_at, person, server, name, client }).or_default() += counts;

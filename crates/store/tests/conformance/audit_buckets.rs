@@ -1,5 +1,7 @@
 //! The index with more lines than a bucket has, held against a filter that reads every line.
 
+use std::fmt::Write as _;
+
 use portcullis_audit::IndexRow;
 use portcullis_base::Timestamp;
 use portcullis_store::{AuditCursor, AuditEntry, AuditFilter, AuditPage};
@@ -41,7 +43,7 @@ fn entry(dice: &mut Dice, node: &str, seq: i64) -> AuditEntry {
     let at = Timestamp::from_millis(NOW.as_millis() + seq / 3 + dice.below(40) as i64);
     let mut line = format!(r#"{{"seq":{seq},"at":"{at}","node":"{node}","event":"{}""#, dice.one(&KINDS));
     let call = dice.below(6000);
-    let mut member = |name: &str, value: String| line.push_str(&format!(r#","{name}":"{value}""#));
+    let mut member = |name: &str, value: String| write!(line, r#","{name}":"{value}""#).unwrap();
     if dice.below(4) > 0 {
         member("call", format!("call_{call}"));
         member("request", format!("{:024x}", call / 2));
@@ -68,9 +70,9 @@ fn entry(dice: &mut Dice, node: &str, seq: i64) -> AuditEntry {
         member("revision", "r1".into());
     }
     match dice.below(20) {
-        0 => line.push_str(&format!(r#","details":{{"approval":"apr_{}"}}"#, dice.below(9))),
-        1 => line.push_str(&format!(r#","details":{{"grant":"grt_{}"}}"#, dice.below(9))),
-        2 => line.push_str(&format!(r#","details":{{"n":1,"token":"grt_{}","arguments":{{"a":[1]}}}}"#, dice.below(9))),
+        0 => write!(line, r#","details":{{"approval":"apr_{}"}}"#, dice.below(9)).unwrap(),
+        1 => write!(line, r#","details":{{"grant":"grt_{}"}}"#, dice.below(9)).unwrap(),
+        2 => write!(line, r#","details":{{"n":1,"token":"grt_{}","arguments":{{"a":[1]}}}}"#, dice.below(9)).unwrap(),
         3 => line.push_str(r#","details":{"grant":7}"#),
         _ => {}
     }
@@ -117,7 +119,7 @@ fn filter(dice: &mut Dice) -> AuditFilter {
             15 => filter.grant = Some(format!("grt_{}", dice.below(10))),
             16 => {
                 filter.text =
-                    some(dice.one(&["note", "NOTE", "0%", "_", "%", "ÄGI", "rule1", "!", "none", "client2", ""]))
+                    some(dice.one(&["note", "NOTE", "0%", "_", "%", "ÄGI", "rule1", "!", "none", "client2", ""]));
             }
             _ => {
                 filter.since = Some(Timestamp::from_millis(NOW.as_millis() + dice.below(7000) as i64));

@@ -315,7 +315,10 @@ async fn first_uses_are_told_once_on_whichever_node(given: &Given) {
         ],
     )
     .await;
-    feed(given, "b", &[with("b", 1, 10, "refund", "claude"), with("b", 2, 11, "delete", "cursor")]).await;
+    // Documents are not told: somebody reads each of them for the first time.
+    let mut read = with("b", 3, 12, "file:///minutes", "cursor");
+    read.row.method = Some("resources/read".into());
+    feed(given, "b", &[with("b", 1, 10, "refund", "claude"), with("b", 2, 11, "delete", "cursor"), read]).await;
     let first = |thing, server: &str, name: &str, days: u32| First {
         person: "usr_ada".into(),
         thing,
@@ -380,7 +383,7 @@ async fn rights_that_nobody_uses_are_found(given: &Given) {
         let found = given.unused(before, now, 10).await.unwrap();
         found.into_iter().map(|unused| (unused.kind, unused.id)).collect::<Vec<_>>()
     };
-    let expected = vec![
+    let expected = [
         (UnusedKind::Client, idle.id.as_str().to_owned()),
         (UnusedKind::Access, "acg_idle".to_owned()),
         (UnusedKind::Access, "acg_tool".to_owned()),

@@ -19,7 +19,8 @@ pub const API: [(&str, &str); 8] = [
 ];
 
 /// The part of it that auditors may read too.
-pub const AUDIT: [(&str, &str); 2] = [("/api/v1/audit", "events"), ("/api/v1/audit/calls/{call}", "events")];
+pub const AUDIT: [(&str, &str); 3] =
+    [("/api/v1/audit", "events"), ("/api/v1/audit/calls/{call}", "events"), ("/api/v1/insight", "over_time")];
 
 // spec: T-94, T-95
 #[tokio::test(flavor = "multi_thread")]

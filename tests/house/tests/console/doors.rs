@@ -22,7 +22,7 @@ enum Opens {
 }
 
 /// Every page of administration, as the routes name it.
-const PAGES: [(&str, Opens); 20] = [
+const PAGES: [(&str, Opens); 21] = [
     ("/admin", Opens::Auditor),
     ("/admin/people", Opens::Auditor),
     ("/admin/people/{id}", Opens::Auditor),
@@ -38,6 +38,7 @@ const PAGES: [(&str, Opens); 20] = [
     ("/admin/servers/{name}/check", Opens::Admin),
     ("/admin/servers/{name}/access", Opens::Admin),
     ("/admin/service-accounts", Opens::Admin),
+    ("/admin/insight", Opens::Auditor),
     ("/admin/audit", Opens::Auditor),
     ("/admin/audit/calls/{call}", Opens::Auditor),
     ("/admin/offboarding", Opens::Auditor),

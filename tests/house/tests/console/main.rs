@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod doors;
 mod groups;
+mod insight;
 mod leaving;
 mod machines;
 mod people;

@@ -85,6 +85,10 @@ impl Machine {
             let before = self.acknowledged.insert(seq.parse()?, what.to_owned());
             ensure!(before.is_none(), "{seq} was given to {before:?} and then to {what}");
         }
+        if !disk.join("begun").exists() {
+            // It was killed before its first instruction: the disk is as it was.
+            return Ok(fs::remove_dir_all(&disk)?);
+        }
         let after = self.folder.path().join("after");
         restore(&disk, &live, "", &after, unsynced)?;
         fs::remove_dir_all(&live)?;

@@ -211,19 +211,19 @@ async fn month(manners: Value, answers: Answers) -> Result<()> {
 // spec: UP-43, UP-44, UP-12
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_days_of_hourly_tokens_lose_no_connection() -> Result<()> {
-    month(json!({ "grace": 60, "lives": 3 * 86_400 }), Answers::AreLost).await
+    Box::pin(month(json!({ "grace": 60, "lives": 3 * 86_400 }), Answers::AreLost)).await
 }
 
 /// Nothing is ever shown twice that is good once.
 // spec: UP-43
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_days_at_a_provider_that_forgives_nothing() -> Result<()> {
-    month(json!({ "grace": 0, "lives": 3 * 86_400 }), Answers::Arrive).await
+    Box::pin(month(json!({ "grace": 0, "lives": 3 * 86_400 }), Answers::Arrive)).await
 }
 
 /// A refresh token that is never replaced has an end of its own, which is beyond this month.
 // spec: UP-43
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_days_at_a_provider_whose_refresh_tokens_stay_the_same() -> Result<()> {
-    month(json!({ "rotates": false, "lives": 60 * 86_400 }), Answers::AreLost).await
+    Box::pin(month(json!({ "rotates": false, "lives": 60 * 86_400 }), Answers::AreLost)).await
 }

@@ -134,7 +134,8 @@ pub fn audit(view: &Audit<'_>) -> Page {
     )
 }
 
-fn address(asked: &[(&str, &str)], cursor: Option<&str>) -> String {
+/// The list of what these conditions say.
+pub(super) fn address(asked: &[(&str, &str)], cursor: Option<&str>) -> String {
     let set = asked.iter().filter(|(_, value)| !value.trim().is_empty());
     let query =
         Serializer::new(String::new()).extend_pairs(set).extend_pairs(cursor.map(|cursor| ("cursor", cursor))).finish();

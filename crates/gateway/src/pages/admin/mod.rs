@@ -6,6 +6,7 @@ pub mod connections;
 pub mod examined;
 pub mod explain;
 pub mod groups;
+pub mod insight;
 pub mod offboarding;
 pub mod people;
 pub mod person;
@@ -32,11 +33,12 @@ enum Tab {
     Connections,
     ServiceAccounts,
     Offboarding,
+    Insight,
     Audit,
 }
 
 impl Tab {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::People,
         Self::Groups,
         Self::Roles,
@@ -46,6 +48,7 @@ impl Tab {
         Self::Connections,
         Self::ServiceAccounts,
         Self::Offboarding,
+        Self::Insight,
         Self::Audit,
     ];
 
@@ -60,6 +63,7 @@ impl Tab {
             Self::Connections => "Connections",
             Self::ServiceAccounts => "Service accounts",
             Self::Offboarding => "Offboarding",
+            Self::Insight => "Insight",
             Self::Audit => "Audit trail",
         }
     }
@@ -75,6 +79,7 @@ impl Tab {
             Self::Connections => "/admin/connections",
             Self::ServiceAccounts => "/admin/service-accounts",
             Self::Offboarding => "/admin/offboarding",
+            Self::Insight => "/admin/insight",
             Self::Audit => "/admin/audit",
         }
     }
@@ -82,9 +87,14 @@ impl Tab {
     /// Auditors look at people, what they may and by which rules, and how they left.
     const fn needs(self) -> Standing {
         match self {
-            Self::People | Self::Groups | Self::Roles | Self::Rules | Self::Tools | Self::Offboarding | Self::Audit => {
-                Standing::Auditor
-            }
+            Self::People
+            | Self::Groups
+            | Self::Roles
+            | Self::Rules
+            | Self::Tools
+            | Self::Offboarding
+            | Self::Insight
+            | Self::Audit => Standing::Auditor,
             Self::Providers | Self::Connections | Self::ServiceAccounts => Standing::Administrator,
         }
     }

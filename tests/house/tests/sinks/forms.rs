@@ -1,0 +1,1 @@
+//! Forms of lines, read by parsers that are not ours.
