@@ -57,6 +57,7 @@ fn defaults_are_complete_and_valid() {
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -397,6 +398,7 @@ fn environment_overrides_the_file_and_flags_override_both() {
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -541,6 +543,15 @@ fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
         let problems = problems(&format!("{text}\n"));
         assert!(problems.contains(told), "{text}: {problems}");
     }
+}
+
+#[test]
+fn witnesses_of_the_journal_are_one_place_each() {
+    let good = "audit:\n  witness:\n    - { file: heads.jsonl, every: 5s }\n    - { git: /srv/heads }\n    - { webhook: https://w.example/h, secret: env:PAGER_SECRET }\n    - { timestamp: https://t.example/tsr, every: 1h }\n";
+    let config = Config::load(&sources(good, &SECRETS, &[])).unwrap_or_else(|problems| panic!("{problems}")).config;
+    let every: Vec<_> = config.audit.witnesses.iter().map(|witness| witness.every.as_secs()).collect();
+    assert_eq!(every, [5, 60, 60, 3600]);
+    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @"");
 }
 
 #[test]
