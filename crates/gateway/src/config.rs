@@ -49,6 +49,7 @@ pub(crate) use self::{
     public_url::is_loopback,
 };
 use crate::{
+    hook_signature::HookKey,
     journal::{self, Durability, Retention},
     root_key::RootKeySource,
     toolbox::Toolbox,
@@ -355,16 +356,29 @@ pub struct Audit {
     pub durability: Durability,
     /// What of a call's arguments is written.
     pub arguments: Keep,
+    /// What of its result is written.
+    pub results: Keep,
     /// What becomes of reads while the journal cannot be written.
     pub reads_without_journal: ReadsWithoutJournal,
     /// When a segment is full.
     pub segment: AuditSegment,
     /// How long sealed segments stay, and where they go.
     pub retention: Retention,
+    /// Where its heads are noted.
+    pub witnesses: Vec<Witness>,
     /// Less free room than these bytes is scarce.
     pub free_space: u64,
     /// What events are found by.
     pub index: AuditIndex,
+}
+
+/// What of the calls of one server is written, where that is another thing than of the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerAudit {
+    /// Of their arguments.
+    pub arguments: Option<Keep>,
+    /// Of their results.
+    pub results: Option<Keep>,
 }
 
 impl Audit {
@@ -386,6 +400,33 @@ pub enum ReadsWithoutJournal {
     Allow,
     /// They are refused as everything else is.
     Deny,
+}
+
+/// A place where heads of the journal are noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Which place.
+    pub kind: WitnessKind,
+    /// How often, while the journal grows.
+    pub every: Duration,
+}
+
+/// Places where heads are noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WitnessKind {
+    /// A file, to which lines are added.
+    File(PathBuf),
+    /// A clone of a Git repository, in which is committed.
+    Git(PathBuf),
+    /// A program that is told.
+    Webhook {
+        /// Where it listens.
+        url: String,
+        /// What messages to it are signed with.
+        key: HookKey,
+    },
+    /// The URL of an authority that stamps (RFC 3161).
+    Timestamp(String),
 }
 
 /// When a segment of the journal is followed by another, and sealed.

@@ -28,6 +28,7 @@ use crate::{
     connections::{self, Connections},
     decision_point::DecisionPoint,
     ended::Ended,
+    epoch::{self, EpochError},
     exporting,
     external::Externals,
     feed::{Feed, FeedError, SAMPLE, Sources},
@@ -46,6 +47,7 @@ use crate::{
     passkeys::{self, Passkeys},
     password::Passwords,
     quotas::Quotas,
+    refusals::Refusals,
     roles::Appointments,
     router,
     session_labels::SessionLabels,
@@ -56,6 +58,7 @@ use crate::{
     trusted_issuer::{Reaching, Workloads},
     unlock::{UnlockError, Unlocked, unlock},
     upstream::{InProcess, Upstreams, stdio::Host},
+    witness::{self, Witness},
 };
 
 /// The administrator's one-time link is good for so long.
@@ -123,6 +126,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// How old the database is.
+    #[error("epoch: {0}")]
+    Epoch(#[from] EpochError),
     /// What earlier runs left behind.
     #[error("approvals: {0}")]
     Approvals(#[from] ApprovalError),
@@ -164,6 +170,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     indexing: Indexing,
+    witnesses: Vec<Arc<Witness>>,
     sinks: sinks::Running,
 }
 
@@ -218,6 +225,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     };
     let (telemetry, spans) = Telemetry::new(&config.telemetry.settings, clock.clone(), &*rng);
     let journal = Journal::open(&settings, clock.clone())?.counted_by(telemetry.clone());
+    epoch::settle(&store, &journal, &config.data, &node, &*clock).await?;
 
     for server in &config.servers {
         Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
@@ -306,6 +314,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let quotas = Arc::new(Quotas::new(store.clone(), node.as_str().into(), clock.clone(), &*rng));
     let feed = Feed::load(Sources {
         store: store.clone(),
+        journal: journal.clone(),
         servers: config.servers.clone(),
         toolboxes: config.toolboxes.iter().cloned().map(Arc::new).collect(),
         environment: config.environment.clone(),
@@ -349,6 +358,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         workloads: Workloads::new(&config, reaching),
         providers,
         outbound,
+        refusals: Refusals::new(journal.clone(), clock.clone()),
         limits: Limits::new(&config, &clock),
         passwords: Passwords::new(2, &*rng),
         telemetry,
@@ -358,6 +368,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         rng,
         store,
         journal,
+        node: node.as_str().into(),
         keys,
         signing,
         snapshot,
@@ -395,14 +406,24 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
     let sinks = sinks.start().map_err(|error| StartError::Data { path: app.config.data.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
+    let witnesses = witnesses(&app, &node);
+    tasks.extend(witnesses.iter().map(|witness| tokio::spawn(witness.clone().run(stopped.clone()))));
     tasks.extend(app.notify.start(&stopped));
     if let (Some(traces), Some(tracer), Some(spans)) = (&app.config.telemetry.traces, app.telemetry.tracer(), spans) {
         let receiver = exporting::Receiver::of(traces, &app.outbound, &node, tracer);
         tasks.push(tokio::spawn(exporting::run(receiver, spans, stopped.clone())));
     }
-    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
-    tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
-    Ok(Running { app, invitation, stop, tasks, indexing, sinks })
+    let refusing = app.clone();
+    let malformed = move |peer: SocketAddr| refusing.refusals.malformed(peer.ip().to_canonical());
+    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, malformed, stopped.clone())));
+    tasks.push(tokio::spawn(listener::serve(
+        private,
+        router::service(operations::routes(app.clone())),
+        64,
+        |_| {},
+        stopped,
+    )));
+    Ok(Running { app, invitation, stop, tasks, indexing, witnesses, sinks })
 }
 
 impl Running {
@@ -414,8 +435,12 @@ impl Running {
             let _ = task.await;
         }
         self.app.upstreams.close().await;
+        self.app.refusals.close();
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
+        for witness in &self.witnesses {
+            witness.end().await;
+        }
         self.sinks.finish().await;
         closed
     }
@@ -441,6 +466,18 @@ async fn recall(store: &Store, snapshot: &Snapshot, upstreams: &Upstreams) {
             Err(error) => tracing::error!(%error, server.name = %server.name, "the tools of a server are not recalled"),
         }
     }
+}
+
+/// Where the head of this node's journal is noted.
+fn witnesses(app: &App, node: &str) -> Vec<Arc<Witness>> {
+    let parts = witness::Parts {
+        journal: app.journal.clone(),
+        outbound: app.outbound.clone(),
+        stamps: app.config.data.join("timestamps").join(node),
+        clock: app.clock.clone(),
+        rng: app.rng.clone(),
+    };
+    app.config.audit.witnesses.iter().map(|settings| Arc::new(Witness::of(settings, &parts))).collect()
 }
 
 async fn bind(at: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

@@ -53,9 +53,11 @@ fn defaults_are_complete_and_valid() {
         Audit {
             durability: Durability::Process,
             arguments: Keep::Redacted,
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -65,7 +67,6 @@ fn defaults_are_complete_and_valid() {
 }
 
 const SECRETS: [(&str, &str); 14] = [
-    ("OTLP_AUTHORIZATION", "Bearer s"),
     ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
@@ -77,6 +78,7 @@ const SECRETS: [(&str, &str); 14] = [
     ("SLACK_BOT_TOKEN", "xoxb-1"),
     ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
     ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("OTLP_AUTHORIZATION", "Bearer 1"),
     ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
@@ -106,7 +108,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
         below = grouped.is_some();
         if let Some(rest) = grouped {
-            text.push_str(&format!("  {rest}"));
+            text.push_str("  ");
+            text.push_str(rest);
         } else if line.starts_with("#  ") && (is_setting || inside) {
             inside = true;
             text.push_str(&line.replacen('#', " ", 1));
@@ -159,10 +162,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_name() {
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
         known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-<<<<<<< HEAD
-        known here: durability, arguments, index
-=======
-        known here: durability, arguments, index, sinks
+        known here: durability, arguments, results, reads_without_journal, segment, retention, free_space, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -189,7 +189,7 @@ fn wrong_types_say_what_was_found_and_what_is_expected() {
         example: servers: [{ name: github, url: https://mcp.example.com/mcp }]
     portcullis.yaml:10: audit.durability: expected one of process, power, found "pwoer"
         did you mean "power"?
-    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, found nothing
+    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, full, found nothing
         example: arguments: redacted
     portcullis.yaml:12: roles: expected a group of keys, found a list
         example: roles: { admin: [platform] }
@@ -394,9 +394,11 @@ fn environment_overrides_the_file_and_flags_override_both() {
         Audit {
             durability: Durability::Power,
             arguments: Keep::Off,
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -541,6 +543,15 @@ fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
         let problems = problems(&format!("{text}\n"));
         assert!(problems.contains(told), "{text}: {problems}");
     }
+}
+
+#[test]
+fn witnesses_of_the_journal_are_one_place_each() {
+    let good = "audit:\n  witness:\n    - { file: heads.jsonl, every: 5s }\n    - { git: /srv/heads }\n    - { webhook: https://w.example/h, secret: env:PAGER_SECRET }\n    - { timestamp: https://t.example/tsr, every: 1h }\n";
+    let config = Config::load(&sources(good, &SECRETS, &[])).unwrap_or_else(|problems| panic!("{problems}")).config;
+    let every: Vec<_> = config.audit.witnesses.iter().map(|witness| witness.every.as_secs()).collect();
+    assert_eq!(every, [5, 60, 60, 3600]);
+    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @"");
 }
 
 #[test]

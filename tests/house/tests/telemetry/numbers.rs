@@ -37,6 +37,8 @@ fn sample(families: &Families, family: &str, name: &str, labels: &Value) -> Opti
 async fn numbers_say_what_happened_in_the_form_that_is_standard() -> Result<()> {
     let house = TestGateway::start().await?;
     let (_, tokens) = house.client("sample", ALICE).await?;
+    // A tool has a label of its own as soon as its definition is known.
+    house.modern("sample", &tokens.access, 1, "tools/list", json!({})).send().await?;
     for _ in 0..3 {
         let call = house.call("sample", &tokens.access, "echo", json!({ "message": "x" }));
         ensure!(call.send().await?.status == 200);
@@ -114,6 +116,8 @@ async fn the_dashboard_the_alerts_and_the_guide_name_numbers_that_there_are() ->
     let sinks = format!("audit: {{ sinks: [{{ name: it, kind: file, path: {}/out }}] }}\n", folder.path().display());
     let traces = "telemetry: { traces: { otlp: \"https://otel.example.com/v1/traces\", sample: 0 } }\n";
     let house = TestGateway::with(&format!("{sinks}{traces}")).await?;
+    let (_, tokens) = house.client("sample", ALICE).await?;
+    house.call("sample", &tokens.access, "echo", json!({ "message": "x" })).send().await?;
     let known: BTreeSet<String> =
         families(&house).await?.into_keys().filter(|name| name.starts_with("portcullis_")).collect();
     let guide = fs::read_to_string(format!("{ROOT}docs/guides/telemetry.md"))?;

@@ -55,6 +55,7 @@ mod record;
 mod redirects;
 mod refresh;
 mod registration;
+mod restored;
 mod revocation;
 mod roles;
 mod routes;
