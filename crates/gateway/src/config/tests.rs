@@ -57,6 +57,7 @@ fn defaults_are_complete_and_valid() {
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -235,7 +236,7 @@ fn servers_are_checked_one_by_one() {
     portcullis.yaml:13: servers[5].name: "same" names a second server
         give each server a name of its own
     portcullis.yaml:15: servers[5].credental: unknown key; did you mean "credential"?
-        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, risk
+        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, audit, risk
     portcullis.yaml:16: servers[5].access[0].allow: there is no class "raed"; they are read, write, unknown, egress, execute, destructive, financial, and "*" for all
         did you mean "read"?
     portcullis.yaml:16: servers[5].access[0].deny: unknown key
@@ -397,6 +398,7 @@ fn environment_overrides_the_file_and_flags_override_both() {
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -541,6 +543,31 @@ fn glass_is_broken_by_people_who_are_named_and_for_hours_at_most() {
         let problems = problems(&format!("{text}\n"));
         assert!(problems.contains(told), "{text}: {problems}");
     }
+}
+
+// spec: T-99
+#[test]
+fn what_is_kept_of_calls_is_said_for_all_and_for_one_server() {
+    let text = "audit: { arguments: full, results: off }\nservers:\n  - { name: a, url: https://a.example/mcp, audit: { results: full } }\n";
+    let config = good(text);
+    assert_eq!((config.audit.arguments, config.audit.results), (Keep::Full, Keep::Off));
+    assert_eq!(config.servers[0].audit, super::ServerAudit { arguments: None, results: Some(Keep::Full) });
+    let told: Vec<_> = config.cautions().into_iter().filter(|caution| caution.contains("secrets too")).collect();
+    assert!(told.len() == 2 && told[0].starts_with("audit.arguments: ") && told[1].contains("(a)"), "{told:?}");
+    let wrong = problems(
+        "audit: { results: all }\nservers: [{ name: a, url: https://a.example/mcp, audit: { result: off } }]\n",
+    );
+    assert!(wrong.contains("audit.results: expected one of redacted, digest, off, full"), "{wrong}");
+    assert!(wrong.contains("servers[0].audit.result: unknown key; did you mean \"results\"?"), "{wrong}");
+}
+
+#[test]
+fn witnesses_of_the_journal_are_one_place_each() {
+    let good = "audit:\n  witness:\n    - { file: heads.jsonl, every: 5s }\n    - { git: /srv/heads }\n    - { webhook: https://w.example/h, secret: env:PAGER_SECRET }\n    - { timestamp: https://t.example/tsr, every: 1h }\n";
+    let config = Config::load(&sources(good, &SECRETS, &[])).unwrap_or_else(|problems| panic!("{problems}")).config;
+    let every: Vec<_> = config.audit.witnesses.iter().map(|witness| witness.every.as_secs()).collect();
+    assert_eq!(every, [5, 60, 60, 3600]);
+    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @"");
 }
 
 #[test]

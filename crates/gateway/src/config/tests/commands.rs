@@ -133,6 +133,6 @@ servers:
     portcullis.yaml:16: servers[13].command: stands beside `url`: a server is at one place
         keep one of the two
     portcullis.yaml:17: servers[14].read: unknown key
-        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, risk
+        known here: name, private, url, command, openapi, access, timeout, description, authorization, credential, headers, request_headers, tls, limits, tools, speaks, allow, audit, risk
     "#);
 }
