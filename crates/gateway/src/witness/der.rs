@@ -22,7 +22,9 @@ pub(super) fn value(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
         out.push(0x80 | bytes.len() as u8);
         out.extend_from_slice(bytes);
     }
-    contents.iter().for_each(|part| out.extend_from_slice(part));
+    for part in contents {
+        out.extend_from_slice(part);
+    }
     out
 }
 
