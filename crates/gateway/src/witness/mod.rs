@@ -115,9 +115,10 @@ impl Witness {
             // Never interrupted: a commit that is would leave the clone locked.
             let trouble = self.note().await.err().map(|error| error.to_string());
             if trouble != told {
-                match &trouble {
-                    Some(error) => tracing::error!(error, "the head of the journal cannot be noted with a witness"),
-                    None => tracing::info!("the head of the journal is noted again"),
+                if let Some(error) = &trouble {
+                    tracing::error!(error, "the head of the journal cannot be noted with a witness");
+                } else {
+                    tracing::info!("the head of the journal is noted again");
                 }
                 told = trouble;
             }
