@@ -67,7 +67,7 @@ impl Place {
             self.operations,
             self.path().join("data").display(),
             json!({ "private_hosts": hosts }),
-            json!({ "results": "redacted", "sinks": sinks }),
+            json!({ "sinks": sinks }),
         );
         Ok(fs::write(self.path().join("portcullis.yaml"), text)?)
     }

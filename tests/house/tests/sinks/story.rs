@@ -96,9 +96,6 @@ async fn play(
         *last = seq;
     }
     ensure!(back.len() <= INTERRUPTIONS && back.iter().all(|lines| *lines <= 1000), "it goes back by {back:?}");
-    // The journal has what calls said and were answered, and the receiver has not.
-    let kept = |detail: &str| place.trail().is_ok_and(|trail| trail.values().any(|line| line.contains(detail)));
-    ensure!(kept(&format!("\"arguments\":{{\"message\":\"{CANARY}\"")) && kept("\"result\":"), "nothing to leave out");
     let log = fs::read_to_string(place.log())?;
     ensure!(!log.contains(SECRET) && !log.contains(AUTHORIZATION), "{log}");
     Ok(())
