@@ -49,6 +49,7 @@ pub(crate) use self::{
     public_url::is_loopback,
 };
 use crate::{
+    hook_signature::HookKey,
     journal::{self, Durability, Retention},
     root_key::RootKeySource,
     toolbox::Toolbox,
@@ -363,6 +364,8 @@ pub struct Audit {
     pub segment: AuditSegment,
     /// How long sealed segments stay, and where they go.
     pub retention: Retention,
+    /// Where its heads are noted.
+    pub witnesses: Vec<Witness>,
     /// Less free room than these bytes is scarce.
     pub free_space: u64,
     /// What events are found by.
@@ -397,6 +400,33 @@ pub enum ReadsWithoutJournal {
     Allow,
     /// They are refused as everything else is.
     Deny,
+}
+
+/// A place where heads of the journal are noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Which place.
+    pub kind: WitnessKind,
+    /// How often, while the journal grows.
+    pub every: Duration,
+}
+
+/// Places where heads are noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WitnessKind {
+    /// A file, to which lines are added.
+    File(PathBuf),
+    /// A clone of a Git repository, in which is committed.
+    Git(PathBuf),
+    /// A program that is told.
+    Webhook {
+        /// Where it listens.
+        url: String,
+        /// What messages to it are signed with.
+        key: HookKey,
+    },
+    /// The URL of an authority that stamps (RFC 3161).
+    Timestamp(String),
 }
 
 /// When a segment of the journal is followed by another, and sealed.

@@ -110,6 +110,14 @@ impl HookKey {
     }
 }
 
+impl PartialEq for HookKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
+    }
+}
+
+impl Eq for HookKey {}
+
 impl SlackKey {
     /// The one with this text.
     pub fn new(text: &str) -> Self {

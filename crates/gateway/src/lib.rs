@@ -85,5 +85,6 @@ pub mod unlock;
 pub mod upstream;
 pub mod vault;
 pub mod veil;
+mod witness;
 
 pub use start::{Running, StartError, Surroundings, start};

@@ -58,6 +58,7 @@ use crate::{
     trusted_issuer::{Reaching, Workloads},
     unlock::{UnlockError, Unlocked, unlock},
     upstream::{InProcess, Upstreams, stdio::Host},
+    witness::{self, Witness},
 };
 
 /// The administrator's one-time link is good for so long.
@@ -169,6 +170,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     indexing: Indexing,
+    witnesses: Vec<Arc<Witness>>,
     sinks: sinks::Running,
 }
 
@@ -404,6 +406,8 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
             .map_err(|error| StartError::Data { path: folder.clone(), error })?;
     let sinks = sinks.start().map_err(|error| StartError::Data { path: app.config.data.clone(), error })?;
     let mut tasks = jobs::start(&app, &stopped);
+    let witnesses = witnesses(&app, &node);
+    tasks.extend(witnesses.iter().map(|witness| tokio::spawn(witness.clone().run(stopped.clone()))));
     tasks.extend(app.notify.start(&stopped));
     if let (Some(traces), Some(tracer), Some(spans)) = (&app.config.telemetry.traces, app.telemetry.tracer(), spans) {
         let receiver = exporting::Receiver::of(traces, &app.outbound, &node, tracer);
@@ -419,7 +423,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         |_| {},
         stopped,
     )));
-    Ok(Running { app, invitation, stop, tasks, indexing, sinks })
+    Ok(Running { app, invitation, stop, tasks, indexing, witnesses, sinks })
 }
 
 impl Running {
@@ -434,6 +438,9 @@ impl Running {
         self.app.refusals.close();
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
+        for witness in &self.witnesses {
+            witness.end().await;
+        }
         self.sinks.finish().await;
         closed
     }
@@ -459,6 +466,18 @@ async fn recall(store: &Store, snapshot: &Snapshot, upstreams: &Upstreams) {
             Err(error) => tracing::error!(%error, server.name = %server.name, "the tools of a server are not recalled"),
         }
     }
+}
+
+/// Where the head of this node's journal is noted.
+fn witnesses(app: &App, node: &str) -> Vec<Arc<Witness>> {
+    let parts = witness::Parts {
+        journal: app.journal.clone(),
+        outbound: app.outbound.clone(),
+        stamps: app.config.data.join("timestamps").join(node),
+        clock: app.clock.clone(),
+        rng: app.rng.clone(),
+    };
+    app.config.audit.witnesses.iter().map(|settings| Arc::new(Witness::of(settings, &parts))).collect()
 }
 
 async fn bind(at: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use portcullis_audit::Keep;
 
 use super::{
-    Audit, AuditIndex, AuditSegment, ReadsWithoutJournal, ServerAudit, Sink,
-    issuers::Asked,
+    Audit, AuditIndex, AuditSegment, ReadsWithoutJournal, ServerAudit, Sink, Witness, WitnessKind,
+    issuers::{Asked, url},
+    notify::{hook_key, hook_url},
     read::{Node, Section},
     sinks::sinks,
 };
@@ -45,6 +46,7 @@ pub(super) fn audit<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> (Aud
             .choice(&[("allow", ReadsWithoutJournal::Allow), ("deny", ReadsWithoutJournal::Deny)]),
         segment: segment(section.take("segment").section()),
         retention: retention(section.take("retention").section()),
+        witnesses: witnesses(&section.take("witness"), asked),
         free_space: section.take("free_space").size(0..=1024 * GIB, "512MiB") as u64,
         index: index(section.take("index").section()),
     };
@@ -77,6 +79,46 @@ fn retention(mut section: Section<'_>) -> Retention {
     });
     section.finish();
     Retention { keep_for, size, archive }
+}
+
+fn witnesses<'a>(node: &Node<'a>, asked: &mut Asked<'a>) -> Vec<Witness> {
+    let example = "[{ file: /mnt/elsewhere/heads.jsonl, every: 1m }]";
+    node.list("a list of witnesses", example).into_iter().filter_map(|item| witness(&item, asked)).collect()
+}
+
+fn witness<'a>(item: &Node<'a>, asked: &mut Asked<'a>) -> Option<Witness> {
+    let mut section = item.clone().section();
+    let every = given(section.take("every"));
+    let every = every.map_or(Duration::from_mins(1), |node| node.duration(Duration::from_secs(1)..=DAY, "1m"));
+    let (file, git) = (given(section.take("file")), given(section.take("git")));
+    let (webhook, timestamp) = (given(section.take("webhook")), given(section.take("timestamp")));
+    let secret = section.take("secret");
+    if webhook.is_none() && secret.is_given() {
+        secret.problem(
+            "is of no use without `webhook`",
+            "take it out: what is noted is signed with the key of the journal",
+        );
+    }
+    let kind = match (file, git, webhook, timestamp) {
+        (Some(node), None, None, None) => Some(WitnessKind::File(node.file_path("/mnt/elsewhere/heads.jsonl"))),
+        (None, Some(node), None, None) => Some(WitnessKind::Git(node.file_path("/srv/heads"))),
+        (None, None, Some(node), None) => {
+            let text = node.text("a URL", "https://witness.example.com/heads");
+            let url = (!text.is_empty()).then(|| hook_url(node, &text, asked)).flatten();
+            let key = hook_key(&secret, "env:WITNESS_SECRET");
+            url.zip(key).map(|(url, key)| WitnessKind::Webhook { url: url.into(), key })
+        }
+        (None, None, None, Some(node)) => url(node, "https://freetsa.org/tsr", asked).map(WitnessKind::Timestamp),
+        _ => {
+            item.problem(
+                "must say where heads are noted: in one place",
+                "write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL",
+            );
+            None
+        }
+    };
+    section.finish();
+    Some(Witness { kind: kind?, every })
 }
 
 fn given(node: Node<'_>) -> Option<Node<'_>> {

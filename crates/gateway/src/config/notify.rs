@@ -379,7 +379,8 @@ fn secret_url<'a>(node: Node<'a>, example: &str, asked: &mut Asked<'a>) -> Optio
     hook_url(node, secret.reveal(), asked).map(|url| Secret::new(url.into()))
 }
 
-fn hook_url<'a>(node: Node<'a>, text: &str, asked: &mut Asked<'a>) -> Option<Url> {
+/// A URL that messages are posted to; what follows `?` may be a secret.
+pub(super) fn hook_url<'a>(node: Node<'a>, text: &str, asked: &mut Asked<'a>) -> Option<Url> {
     // Those of others often have their secret in the query.
     let mut bare = Url::parse(text);
     if let Ok(url) = &mut bare {

@@ -57,6 +57,7 @@ fn defaults_are_complete_and_valid() {
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -66,7 +67,6 @@ fn defaults_are_complete_and_valid() {
 }
 
 const SECRETS: [(&str, &str); 14] = [
-    ("OTLP_AUTHORIZATION", "Bearer s"),
     ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
@@ -78,6 +78,7 @@ const SECRETS: [(&str, &str); 14] = [
     ("SLACK_BOT_TOKEN", "xoxb-1"),
     ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
     ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("OTLP_AUTHORIZATION", "Bearer 1"),
     ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
@@ -107,7 +108,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
         below = grouped.is_some();
         if let Some(rest) = grouped {
-            text.push_str(&format!("  {rest}"));
+            text.push_str("  ");
+            text.push_str(rest);
         } else if line.starts_with("#  ") && (is_setting || inside) {
             inside = true;
             text.push_str(&line.replacen('#', " ", 1));
@@ -396,6 +398,7 @@ fn environment_overrides_the_file_and_flags_override_both() {
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
+            witnesses: Vec::new(),
             free_space: 512 << 20,
             index: AuditIndex { keep: Duration::from_hours(24 * 365) }
         }
@@ -556,6 +559,15 @@ fn what_is_kept_of_calls_is_said_for_all_and_for_one_server() {
     );
     assert!(wrong.contains("audit.results: expected one of redacted, digest, off, full"), "{wrong}");
     assert!(wrong.contains("servers[0].audit.result: unknown key; did you mean \"results\"?"), "{wrong}");
+}
+
+#[test]
+fn witnesses_of_the_journal_are_one_place_each() {
+    let good = "audit:\n  witness:\n    - { file: heads.jsonl, every: 5s }\n    - { git: /srv/heads }\n    - { webhook: https://w.example/h, secret: env:PAGER_SECRET }\n    - { timestamp: https://t.example/tsr, every: 1h }\n";
+    let config = Config::load(&sources(good, &SECRETS, &[])).unwrap_or_else(|problems| panic!("{problems}")).config;
+    let every: Vec<_> = config.audit.witnesses.iter().map(|witness| witness.every.as_secs()).collect();
+    assert_eq!(every, [5, 60, 60, 3600]);
+    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @"");
 }
 
 #[test]

@@ -44,6 +44,17 @@ pub use self::{
 };
 use crate::{correlation, telemetry::Telemetry};
 
+/// A head of the journal as witnesses keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Whose journal.
+    pub node: String,
+    /// The `seq` of the line.
+    pub seq: u64,
+    /// The statement, on one line.
+    pub statement: String,
+}
+
 /// The place of an event in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -183,6 +194,15 @@ impl Journal {
     /// Makes removal wait for somebody who follows the journal under `name` and has taken all lines up to `taken`.
     pub fn follower(&self, name: &str, taken: u64) -> Follower {
         self.writer.followers().add(name, taken)
+    }
+
+    /// The last line that is on the disk for certain, signed, for a witness. For a thread that may wait for the disk.
+    pub fn note(&self) -> Result<Noted, JournalError> {
+        let head = self.head();
+        self.writer.sync().map_err(|error| JournalError::Write(Arc::new(error)))?;
+        let node = self.writer.node().to_owned();
+        let statement = self.writer.signer().witness(&node, head, self.writer.now());
+        Ok(Noted { node, seq: head.seq, statement })
     }
 
     /// Signs a document with the key of this journal, whose public half stands beside its files.

@@ -119,6 +119,11 @@ impl Segment {
         written
     }
 
+    /// The file once more, for whoever waits for the disk while others write.
+    pub(super) fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Waits until everything is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()

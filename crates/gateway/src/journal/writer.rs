@@ -193,9 +193,10 @@ impl Writer {
         self.due.notified().await;
     }
 
-    /// Waits until everything written so far is on the disk.
+    /// Waits until everything written so far is on the disk; nobody who writes waits for that.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.output().segment.as_ref().map_or(Ok(()), Segment::sync)
+        let file = self.output().segment.as_ref().map(Segment::handle).transpose()?;
+        file.map_or(Ok(()), |file| file.sync_all())
     }
 
     /// Appends and writes in this thread, unless somebody who held the file in between has done it.

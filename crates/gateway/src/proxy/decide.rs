@@ -249,6 +249,10 @@ impl Scene<'_> {
 }
 
 /// What the rules say of a deed.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a call and taken apart at once: a box would cost more than a move"
+)]
 pub(super) enum Decided<'c> {
     /// It may be done.
     Permitted(Permit, Record),

@@ -85,6 +85,10 @@ impl Machine {
             let before = self.acknowledged.insert(seq.parse()?, what.to_owned());
             ensure!(before.is_none(), "{seq} was given to {before:?} and then to {what}");
         }
+        if !disk.join("begun").exists() {
+            // It was killed before its first instruction: the disk is as it was.
+            return Ok(fs::remove_dir_all(&disk)?);
+        }
         let after = self.folder.path().join("after");
         restore(&disk, &live, "", &after, unsynced)?;
         fs::remove_dir_all(&live)?;
@@ -134,7 +138,7 @@ impl Machine {
 /// Makes in `into` what the disk has of the directory `name`.
 fn restore(disk: &Path, live: &Path, name: &str, into: &Path, unsynced: Unsynced) -> Result<()> {
     fs::create_dir(into)?;
-    let flat = if name.is_empty() { ".".to_owned() } else { name.replace('/', "%") };
+    let flat = if name.is_empty() { "%".to_owned() } else { name.replace('/', "%") };
     let mut entries: Vec<(Option<u64>, String)> = Vec::new();
     let names = fs::read_to_string(disk.join("names").join(flat));
     let is_there = names.is_ok();

@@ -5,6 +5,7 @@
  *   data/INODE   the content of a file when it was last synced
  *   names/PATH   the entries of a directory when it was last synced: "d NAME" or "f INODE NAME" a line
  *   pin/INODE    a second name of each file, so that no inode number is given twice
+ *   begun        is there once the program itself runs; before that nothing has changed
  *
  * What is there when the program begins is on the disk. */
 
@@ -99,7 +100,7 @@ static void keep_file(int fd)
 static void keep_names(int fd, const char *path)
 {
     char fresh[PATH_MAX], kept[PATH_MAX], flat[PATH_MAX];
-    path_of(flat, "%s", *path ? path : ".");
+    path_of(flat, "%s", *path ? path : "%");
     for (char *at = flat; *at; at++)
         if (*at == '/')
             *at = '%';
@@ -193,4 +194,8 @@ __attribute__((constructor)) static void begin(void)
         fail(live);
     keep_all(fd, "");
     close(fd);
+    char begun[PATH_MAX];
+    path_of(begun, "%s/begun", disk);
+    if (mkdir(begun, 0700) != 0)
+        fail(begun);
 }

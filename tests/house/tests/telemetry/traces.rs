@@ -63,7 +63,7 @@ async fn a_trace_goes_through_the_gateway_in_headers_and_in_meta() -> Result<()>
     ))
     .await?;
     for name in ["now", "before"] {
-        let entry = json!({ "name": name, "url": upstreams.get(name).url(), "credential": { "kind": "key", "value": format!("file:{}", folder.path().join("key").display()) } });
+        let entry = json!({ "name": name, "url": upstreams.get(name).url(), "credential": { "kind": "header", "header": "Authorization", "prefix": "Bearer ", "value": format!("file:{}", folder.path().join("key").display()) } });
         fs::write(folder.path().join("key"), "canary-key")?;
         house.protect_as(entry).await?;
     }
