@@ -23,6 +23,7 @@ use portcullis_audit::{Actor, Event, Kind, Outcome, Target};
 use portcullis_base::{Clock, Timestamp, printable};
 
 use crate::{
+    correlation,
     journal::Journal,
     limit,
     telemetry::{Request, Turned},
@@ -57,7 +58,8 @@ impl Shown {
     /// What `headers` show; `session` is the name of the cookie of a session.
     pub fn by(headers: &HeaderMap, session: &str) -> Self {
         let mut cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let signed_in = cookies.any(|line| line.split(';').any(|pair| pair.trim_start().starts_with(session)));
+        let is_session = |pair: &str| pair.trim_start().strip_prefix(session).is_some_and(|rest| rest.starts_with('='));
+        let signed_in = cookies.any(|line| line.split(';').any(is_session));
         if signed_in || headers.contains_key(header::AUTHORIZATION) { Self::Something } else { Self::Nothing }
     }
 }
@@ -137,6 +139,15 @@ impl Refusals {
             .outcome(Outcome::Denied)
             .text("why", "not http");
         self.count(event, "not http".into(), None);
+    }
+
+    /// `event` says that somebody was refused, because of `why`, of whom nothing is known but where they are: it is written as
+    /// rarely as the rest.
+    pub fn tell(&self, event: Event, why: &str) {
+        // Written or counted, the request is in the record.
+        correlation::note(&event);
+        let (kind, event) = (event.kind.as_str(), event.of(correlation::current()));
+        self.count(event, printable(why, REASON).into(), Some(kind.into()));
     }
 
     /// Writes what has waited for its minute; to be called a few times a minute.
@@ -304,7 +315,7 @@ mod tests {
         };
         assert_eq!(shown("authorization", "Bearer x"), Shown::Something);
         assert_eq!(shown("cookie", "a=b; __Host-session=x"), Shown::Something);
-        assert_eq!(shown("cookie", "visit=__Host-session"), Shown::Nothing);
+        assert_eq!(shown("cookie", "visit=__Host-session; __Host-session-visit=x"), Shown::Nothing);
         assert_eq!(Shown::by(&HeaderMap::new(), "s"), Shown::Nothing);
     }
 }

@@ -97,11 +97,16 @@ pub(super) async fn recorded(
     outcome: Result<Response, PageError>,
 ) -> Result<Response, PageError> {
     if let Err(error) = &outcome {
+        let is_stranger = actor.person.is_none();
         let event = Event::new(Kind::AuthzRefused, app.clock.now())
             .by(actor)
             .outcome(Outcome::Denied)
             .text("error", error.code().to_owned());
-        app.journal.append(event).await.map_err(PageError::unavailable)?;
+        if is_stranger {
+            app.refusals.tell(event, error.code());
+        } else {
+            app.journal.append(event).await.map_err(PageError::unavailable)?;
+        }
     }
     outcome
 }
@@ -183,7 +188,11 @@ pub(super) async fn refuse(
         .by(actor)
         .outcome(Outcome::Denied)
         .text("error", error.error.as_str());
-    app.journal.append(event).await.map_err(PageError::unavailable)?;
+    if reader.person().is_none() {
+        app.refusals.tell(event, error.error.as_str());
+    } else {
+        app.journal.append(event).await.map_err(PageError::unavailable)?;
+    }
     // spec: AS-43, T-13: an address that some stranger registered is one the person goes to by choice, not because a link
     // of ours said so. On this computer, and for clients an administrator named, there is nobody to be led to. Straight
     // from the sign-in form nothing leaves our origin: the policy of that page forbids it.

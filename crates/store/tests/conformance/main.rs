@@ -27,6 +27,7 @@ mod passkeys;
 mod people;
 mod purge;
 mod quotas;
+mod restored;
 mod schema;
 mod scim_groups;
 mod scim_users;
