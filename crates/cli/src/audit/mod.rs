@@ -16,6 +16,8 @@ pub async fn run(command: &Audit, settings: &Settings) -> Result<()> {
         Audit::Show { call, arguments, json } => show::tell(call, *arguments, *json, settings).await,
         Audit::Export(export) => export::write(export, settings).await,
         Audit::Reindex { node } => reindex::again(node.as_deref(), settings).await,
-        Audit::Verify { paths, json } => verify::prove(paths, *json, settings),
+        Audit::Verify { paths, keys, witness, json } => {
+            verify::Proof::of(keys.as_deref(), witness, settings)?.of_all(paths, *json)
+        }
     }
 }
