@@ -63,6 +63,8 @@ kinds! {
     TokenReplayed = "token.replayed",
     /// A token request was refused.
     TokenRefused = "token.refused",
+    /// A client asked what a token of its own is good for.
+    TokenIntrospected = "token.introspected",
     /// A client gave a token back.
     TokenRevoked = "token.revoked",
     /// A grant ended with all its tokens.
@@ -193,6 +195,8 @@ kinds! {
     AuditViewed = "audit.viewed",
     /// Somebody took a part of the record with them.
     AuditExported = "audit.exported",
+    /// The database was an older copy of itself; everything that it would have brought back to life was ended.
+    StoreRestored = "store.restored",
     /// A receiver of the record refused a line for good: which one, and why.
     SinkRefused = "sink.refused",
     /// Settings or rules were loaded.

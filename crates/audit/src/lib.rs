@@ -22,7 +22,7 @@ mod witness;
 pub use chain::{Chain, Head};
 pub use decided::{Decided, Left};
 pub use event::{Actor, Correlation, Decision, Event, Kind, Outcome, Target, Value};
-pub use redact::{Keep, Kept, keep};
+pub use redact::{Keep, Kept, digest_text, keep};
 pub use row::{IndexRow, RowError};
 pub use seal::{Manifest, Packed};
 pub use sign::{PublicKey, PublicKeys, PublicKeysError, Signer};

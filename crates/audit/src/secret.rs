@@ -4,6 +4,12 @@
 
 use std::borrow::Cow;
 
+use base64::{
+    Engine,
+    engine::GeneralPurpose,
+    prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
+};
+
 /// What stands where a secret stood.
 pub(crate) const MASK: &str = "[masked]";
 
@@ -90,6 +96,9 @@ pub(crate) fn looks_secret(word: &str) -> bool {
     if PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
         return true;
     }
+    if wraps_secret(word) {
+        return true;
+    }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-');
     if word.len() < 20 || !word.bytes().all(allowed) || is_uuid(word) {
         return false;
@@ -108,6 +117,29 @@ pub(crate) fn looks_secret(word: &str) -> bool {
     let changes = bytes.windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count();
     let has = |wanted| bytes.iter().any(|byte| class(*byte) == wanted);
     has(0) && has(1) && has(2) && changes * 5 >= word.len() * 2
+}
+
+/// Whether a word is the base64 of a text with a secret in it.
+fn wraps_secret(word: &str) -> bool {
+    // What is longer is cut before it is shown, and is no credential that somebody pastes.
+    if !(16..=4096).contains(&word.len()) {
+        return false;
+    }
+    let bare = word.trim_end_matches('=');
+    let engine: &GeneralPurpose =
+        if bare.contains(['-', '_']) { &BASE64_URL_SAFE_NO_PAD } else { &BASE64_STANDARD_NO_PAD };
+    let text = engine.decode(bare).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    // `name:password`, as in the header of that scheme, is a secret without more words.
+    text.is_some_and(|text| {
+        !text.chars().any(|letter| letter.is_control() && !letter.is_whitespace())
+            && (is_pair(&text) || matches!(text_without_secrets(&text), Cow::Owned(_)))
+    })
+}
+
+fn is_pair(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(name, value)| {
+        !name.is_empty() && value.len() >= 4 && !value.starts_with("//") && !text.contains(char::is_whitespace)
+    })
 }
 
 fn is_uuid(word: &str) -> bool {
@@ -153,7 +185,10 @@ pub(crate) fn text_without_secrets(text: &str) -> Cow<'_, str> {
 }
 
 fn ends_word(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r' | b'&' | b'?' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'|' | b'(' | b')')
+    matches!(
+        byte,
+        b' ' | b'\t'..=b'\r' | b'&' | b'?' | b';' | b',' | b'"' | b'\'' | b'\\' | b'<' | b'>' | b'|' | b'(' | b')'
+    )
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -224,6 +259,14 @@ mod tests {
         assert_eq!(text_without_secrets("a plain sentence: 5 words"), "a plain sentence: 5 words");
         assert_eq!(text_without_secrets("password: hunter2"), "password: [masked]");
         assert_eq!(text_without_secrets(r#"{"password": "x", "a": 1}"#), r#"{"password": "[masked]", "a": 1}"#);
+        let escaped = r#"{\"client_secret\":\"x\",\"a\":1}"#;
+        assert_eq!(text_without_secrets(escaped), r#"{\"client_secret\":\"[masked]\",\"a\":1}"#);
+        for wrapped in ["Authorization: Bearer abc", "alice:hunter2hunter2", "password=x y z 1 2 3"] {
+            let word = BASE64_STANDARD_NO_PAD.encode(wrapped);
+            assert_eq!(text_without_secrets(&word), MASK, "{wrapped}");
+        }
+        let plain = BASE64_STANDARD_NO_PAD.encode("just some words of a letter");
+        assert!(!wraps_secret(&plain), "{plain}");
         assert_eq!(text_without_secrets("-----BEGIN PRIVATE KEY-----\nMIIE"), "[masked]");
     }
 }

@@ -10,7 +10,8 @@ use portcullis_gateway::{
     config::{self, Entry},
     connections::{self, Connections},
     outbound::Dialer,
-    signing, snapshot, start,
+    signing::{self, Loaded},
+    snapshot, start,
     system::{self, SystemRng},
 };
 
@@ -117,7 +118,10 @@ impl Abroad {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let clock: Arc<dyn Clock> = house.clock.clone();
         let set = signing::load(&house.store, &keys, &*rng, &system::random(), clock.now()).await;
-        let set = set.map_err(|error| Failure::new(error.to_string()))?;
+        let Loaded { set, made } = set.map_err(|error| Failure::new(error.to_string()))?;
+        if let Some(event) = made {
+            record.note(event).await?;
+        }
         let authority = Arc::new(Authority::new(authority::Parts {
             config: &config,
             outbound,

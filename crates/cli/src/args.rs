@@ -395,6 +395,19 @@ Examples:
         #[arg(long)]
         node: Option<String>,
     },
+    /// Tell how far the record has come on its way to `audit.sinks`
+    ///
+    /// From what the gateway of this data directory has written down: for each receiver and each journal the last line that
+    /// was taken, how many wait, how many were refused for good, and since when and why nothing is taken.
+    #[command(after_help = "\
+Examples:
+  portcullis audit sinks
+  portcullis audit sinks --json | jq 'select(.waiting > 1000)'")]
+    Sinks {
+        /// Answer in JSON, one receiver and journal a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the journal: every line chained to the one before, every checkpoint signed
     ///
     /// Needs no running gateway and no database. Exit code 1 when something is changed, missing or out of order. An export

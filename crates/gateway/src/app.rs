@@ -35,6 +35,7 @@ use crate::{
     password::Passwords,
     proxy,
     quotas::Quotas,
+    refusals::Refusals,
     roles::Appointments,
     session_labels::SessionLabels,
     sinks,
@@ -56,6 +57,8 @@ pub struct App {
     pub store: Store,
     /// The record.
     pub journal: Journal,
+    /// The name of this node.
+    pub node: Arc<str>,
     /// The root key's keys.
     pub keys: Arc<Keys>,
     /// The keys that sign access tokens.
@@ -106,6 +109,8 @@ pub struct App {
     pub upstreams: Arc<Upstreams>,
     /// We as the client of their authorization servers.
     pub authority: Arc<Authority>,
+    /// What was turned away, for the record.
+    pub refusals: Refusals,
     /// How often one may try.
     pub limits: Limits,
     /// Password checks, a few at a time.
@@ -195,6 +200,7 @@ impl App {
             calls_per_person: limits.concurrent_calls as usize,
             hold: self.config.approvals.hold,
             arguments: self.config.audit.arguments,
+            results: self.config.audit.results,
             reads_without_journal: self.config.audit.reads_without_journal,
             legacy_sse: self.config.legacy_sse,
             identity_assertions: self.config.trusts_identity_assertions(),

@@ -1,7 +1,8 @@
 //! Who is calling: what a valid access token proves, joined with what the gateway knows of the person.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
+use portcullis_audit::Actor;
 use portcullis_base::{ClientId, GrantId, PersonId, Timestamp};
 use portcullis_oauth::scope::Scopes;
 use portcullis_policy::{Guest, Kind};
@@ -39,6 +40,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// For the record, of what they want from `address`.
+    pub fn actor(&self, address: Option<IpAddr>) -> Actor {
+        let (person, name, client) = (self.person.clone(), self.name.clone(), self.client.clone());
+        Actor { person: Some(person), name: Some(name), client: Some(client), address }
+    }
+
     /// As access lists ask for them.
     pub fn guest(&self, now: Timestamp) -> Guest<'_> {
         Guest { person: &self.person, groups: &self.groups, now }

@@ -356,6 +356,8 @@ pub struct Audit {
     pub durability: Durability,
     /// What of a call's arguments is written.
     pub arguments: Keep,
+    /// What of its result is written.
+    pub results: Keep,
     /// What becomes of reads while the journal cannot be written.
     pub reads_without_journal: ReadsWithoutJournal,
     /// When a segment is full.
@@ -368,6 +370,15 @@ pub struct Audit {
     pub free_space: u64,
     /// What events are found by.
     pub index: AuditIndex,
+}
+
+/// What of the calls of one server is written, where that is another thing than of the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerAudit {
+    /// Of their arguments.
+    pub arguments: Option<Keep>,
+    /// Of their results.
+    pub results: Option<Keep>,
 }
 
 impl Audit {

@@ -5,6 +5,7 @@
 //! no request.
 
 use std::{
+    borrow::Cow,
     future::Future,
     sync::{
         Arc, LazyLock,
@@ -13,8 +14,8 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
-use portcullis_audit::{Correlation, Event};
-use portcullis_base::Rng;
+use portcullis_audit::{Actor, Correlation, Event};
+use portcullis_base::{Rng, ServerName};
 use portcullis_mcp::{message::Call, object::Object, object::quoted, scan, trace};
 use tokio::{task::futures::TaskLocalFuture, task_local};
 
@@ -119,6 +120,20 @@ pub fn routed(route: &str) {
 pub fn note(event: &Event) {
     if let Some(request) = here().request {
         request.note(event);
+    }
+}
+
+/// It is known who asks, and of which server: for the record, should the request be turned away.
+pub fn asked(by: Actor, server: Option<&ServerName>) {
+    if let Some(request) = here().request {
+        request.asked(by, server.cloned());
+    }
+}
+
+/// If the request that is being served is turned away, then because of this.
+pub fn because(why: impl Into<Cow<'static, str>>) {
+    if let Some(request) = here().request {
+        request.because(why.into());
     }
 }
 

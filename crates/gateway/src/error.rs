@@ -11,6 +11,7 @@ use portcullis_oauth::error::{RegistrationError, TokenError};
 use serde_json::json;
 
 use crate::{
+    correlation,
     limit::TooMany,
     pages::error::{Problem, problem},
 };
@@ -191,6 +192,7 @@ impl IntoResponse for PageError {
         } else {
             tracing::info!(http.status = status.as_u16(), error.code = %code, error.detail = %log, "page refused");
         }
+        correlation::because(code.clone());
         let view = Problem { title, text: &text, facts: &facts, onward: &onward, code: &code };
         with_retry(problem(&view, None).status(status).into_response(), retry_after)
     }
@@ -204,6 +206,7 @@ impl IntoResponse for ApiError {
         } else {
             tracing::info!(http.status = status, error.code = code, error.detail = %log, "request refused");
         }
+        correlation::because(self.code);
         let body = json!({ "error": self.code, "error_description": self.description });
         let headers = [
             (header::CONTENT_TYPE, "application/json"),

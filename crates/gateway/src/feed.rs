@@ -24,10 +24,11 @@ use crate::{
     config,
     ended::Ended,
     fresh::{Fresh, SignIn},
+    journal::Journal,
     key_ring,
     keys::Keys,
     roles::Appointments,
-    signing,
+    signing::{self, Loaded},
     snapshot::{Person, Server, Snapshot},
     toolbox::Toolbox,
     upstream::{InProcess, Limits, Location, Upstreams},
@@ -63,6 +64,8 @@ pub trait Follower: Send + Sync {
 pub struct Sources {
     /// The database.
     pub store: Store,
+    /// The record.
+    pub journal: Journal,
     /// Servers of the settings file.
     pub servers: Vec<config::Server>,
     /// Endpoints over several servers.
@@ -194,8 +197,13 @@ impl Feed {
     /// Loads the signing keys, and makes one if it is time.
     pub async fn load_signing_keys(&self) -> Result<(), FeedError> {
         let Sources { store, keys, rng, random, clock, .. } = &self.sources;
-        let set = signing::load(store, keys, &**rng, random, clock.now()).await?;
+        let Loaded { set, made } = signing::load(store, keys, &**rng, random, clock.now()).await?;
         self.sources.signing.store(Arc::new(set));
+        if let Some(event) = made
+            && let Err(error) = self.sources.journal.append(event).await
+        {
+            tracing::error!(%error, "that a signing key was made could not be written");
+        }
         Ok(())
     }
 
@@ -251,6 +259,7 @@ impl Feed {
                 tools: config::ToolList::Public,
                 allow: config::Allow::LOCAL,
                 risk: Arc::default(),
+                audit: config::ServerAudit::default(),
             };
             snapshot.servers.insert(name, Arc::new(sample));
         }
@@ -393,11 +402,13 @@ mod tests {
             durability: journal::Durability::Process,
             limits: journal::Limits::default(),
         };
+        let journal = Journal::open(&settings, clock.clone()).unwrap();
         let sources = Sources {
+            journal: journal.clone(),
             connections: Arc::new(Nobody),
             approvals: Arc::new(Approvals::new(approvals::Parts {
                 store: store.clone(),
-                journal: Journal::open(&settings, clock.clone()).unwrap(),
+                journal,
                 keys: keys.clone(),
                 herald: Arc::new(approvals::Nobody),
                 terms: Terms::default(),

@@ -14,7 +14,7 @@ use crate::{
     approvals::Approvals,
     connecting,
     connections::{self, Connections},
-    feed,
+    epoch, feed,
     identity::{Providers, refresh},
     journal,
     quotas::Quotas,
@@ -23,6 +23,8 @@ use crate::{
 
 /// The journal writes what was left for later this often.
 const JOURNAL_TICK: Duration = Duration::from_millis(50);
+/// What is turned away again and again is looked through this often.
+const REFUSALS: Duration = Duration::from_secs(10);
 /// The last use of access keys and connections is written down this often.
 const KEY_USE: Duration = Duration::from_mins(1);
 /// Identity providers are looked after this often, the first time at once.
@@ -49,11 +51,25 @@ pub fn start(app: &Arc<App>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<
     let resealing = app.clone();
     let inspecting = app.clone();
     let quotas = app.quotas.clone();
+    let refusing = app.clone();
+    let marking = app.clone();
     let (running, expiring) = (app.approvals.clone(), app.approvals.clone());
     vec![
         tokio::spawn(every(JOURNAL_TICK, stopped.clone(), move || {
             let app = journal.clone();
             async move { app.journal.tick().await }
+        })),
+        tokio::spawn(every(epoch::EVERY, stopped.clone(), move || {
+            let app = marking.clone();
+            async move {
+                if let Err(error) = epoch::mark(&app.store, &app.config.data, &app.node, &*app.clock).await {
+                    tracing::error!(%error, "an older copy of the database would not be known as one");
+                }
+            }
+        })),
+        tokio::spawn(every(REFUSALS, stopped.clone(), move || {
+            let app = refusing.clone();
+            async move { app.refusals.round() }
         })),
         tokio::spawn(keep_journal(app.clone(), stopped.clone())),
         tokio::spawn(every(feed::POLL, stopped.clone(), move || {

@@ -2,7 +2,7 @@
 //!
 //! HTTP/2 is left to the reverse proxy that ends TLS in front; what does not exist here cannot be reset rapidly.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::extract::ConnectInfo;
 use hyper::{Request, Response, body::Incoming, server::conn::http1};
@@ -28,9 +28,16 @@ const HEADERS: usize = 100;
 /// How long requests in flight may still take when the gateway stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves `listener` until `stop` says so; then lets requests in flight end, but not for long.
-pub async fn serve<S, B>(listener: TcpListener, service: S, connections: u32, mut stop: watch::Receiver<bool>)
-where
+/// Serves `listener` until `stop` says so; then lets requests in flight end, but not for long. `malformed` learns whose
+/// connection was closed because what came on it was no HTTP.
+pub async fn serve<S, B, M>(
+    listener: TcpListener,
+    service: S,
+    connections: u32,
+    malformed: M,
+    mut stop: watch::Receiver<bool>,
+) where
+    M: Fn(SocketAddr) + Clone + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: hyper::body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
@@ -66,7 +73,7 @@ where
             request.extensions_mut().insert(ConnectInfo(peer));
             service.clone().call(request)
         });
-        let mut stop = stop.clone();
+        let (mut stop, malformed) = (stop.clone(), malformed.clone());
         open.spawn(async move {
             let mut connection = pin!(
                 http1::Builder::new()
@@ -85,6 +92,9 @@ where
             };
             if let Err(error) = ended {
                 tracing::debug!(%peer, %error, "a connection broke off");
+                if error.is_parse() {
+                    malformed(peer);
+                }
             }
             drop(place);
         });

@@ -110,7 +110,7 @@ fn of_this_node(app: &App, registry: &mut Registry) {
     // spec: BR-119: "counted and visible to administrators per upstream"
     let refused = Family::<Vec<(&'static str, String)>, Counter>::default();
     for (server, counts) in app.upstreams.counts() {
-        for reason in Reason::ALL.into_iter().filter(|reason| counts.of(*reason) > 0) {
+        for reason in Reason::ALL {
             let labels = vec![("server", server.to_string()), ("reason", reason.as_str().to_owned())];
             refused.get_or_create(&labels).inc_by(counts.of(reason));
         }

@@ -23,10 +23,12 @@ use crate::{
     access, account, admin,
     app::App,
     authorization, connecting, correlation,
-    extract::address_of,
+    extract::{SESSION_COOKIE, address_of},
     home, hooks, inbox, login,
     origin::Exposure,
-    proxy, scim,
+    proxy,
+    refusals::{Shown, Visitor},
+    scim,
     served::{Served, Told},
 };
 
@@ -119,9 +121,12 @@ impl Service<Request<Incoming>> for Front {
         let method = request.method().as_str();
         let arrived = correlation::arrived(telemetry, method, route_of(path), request.headers(), received);
         let served = Served::new(telemetry, &arrived);
+        let address = address_of(request.extensions(), request.headers(), &self.app.config.trusted_proxies);
+        let visitor = Visitor { address, credential: Shown::by(request.headers(), SESSION_COOKIE) };
         // spec: T-30
         if let Err(status) = self.app.origins.check(request.uri(), request.headers(), exposure(path)) {
-            return Box::pin(std::future::ready(Ok(served.answer(plain(status)))));
+            arrived.because(if status == StatusCode::FORBIDDEN { "origin" } else { "host" }.into());
+            return Box::pin(std::future::ready(Ok(told(&self.app, served, visitor, plain(status)))));
         }
         if path.starts_with("/mcp/") {
             // spec: SEC-76: without the feed nothing is known of revocations, so nothing passes.
@@ -130,19 +135,26 @@ impl Service<Request<Incoming>> for Front {
             }
             let (proxy, app) = (self.proxy.clone(), self.app.clone());
             return Box::pin(correlation::scope(arrived, async move {
-                let address = address_of(request.extensions(), request.headers(), &app.config.trusted_proxies);
-                Ok(served.answer(proxy.serve(request, address).await.map(Either::Left)))
+                let answer = proxy.serve(request, address).await.map(Either::Left);
+                Ok(told(&app, served, visitor, answer))
             }));
         }
-        let mut doors = self.doors.clone();
+        let (mut doors, app) = (self.doors.clone(), self.app.clone());
         Box::pin(correlation::scope(arrived, async move {
             let answered = tokio::time::timeout(DOOR_TIMEOUT, doors.call(request)).await;
-            Ok(served.answer(match answered {
+            let answer = match answered {
                 Ok(Ok(answer)) => answer.map(Either::Right),
                 Err(_) => plain(StatusCode::REQUEST_TIMEOUT),
-            }))
+            };
+            Ok(told(&app, served, visitor, answer))
         }))
     }
+}
+
+/// The answer on its way; if it turns a request away, that is in the record.
+fn told(app: &App, served: Served, visitor: Visitor, answer: Whole) -> Answer {
+    app.refusals.answered(served.request(), visitor, answer.status());
+    served.answer(answer)
 }
 
 fn plain(status: StatusCode) -> Whole {

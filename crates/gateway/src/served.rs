@@ -39,6 +39,11 @@ impl Served {
         Self { telemetry: telemetry.clone(), request: request.clone(), status: 0, sent: 0 }
     }
 
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// Its answer, with its identifier.
     pub fn answer<B>(mut self, mut response: Response<B>) -> Response<Told<B>> {
         self.status = response.status().as_u16();

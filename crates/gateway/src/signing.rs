@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use portcullis_audit::{Event, Kind, Outcome};
 use portcullis_base::{Rng, Timestamp};
 use portcullis_oauth::{
     access::MAX_LIFETIME,
@@ -41,6 +42,14 @@ pub enum SigningError {
     Store(#[from] StoreError),
 }
 
+/// What there is to sign with.
+pub struct Loaded {
+    /// All keys that sign or verify now or soon.
+    pub set: KeySet,
+    /// That one of them was made just now, for the record.
+    pub made: Option<Event>,
+}
+
 /// All keys that sign or verify now or soon; makes a first one or a successor if it is time.
 pub async fn load(
     store: &Store,
@@ -48,7 +57,7 @@ pub async fn load(
     rng: &dyn Rng,
     random: &SystemRandom,
     now: Timestamp,
-) -> Result<KeySet, SigningError> {
+) -> Result<Loaded, SigningError> {
     let mut rows = store.signing_keys(now).await?;
     let set = open(&rows, keys, random)?;
     if set.needs_successor(now, TURN, AHEAD) {
@@ -66,11 +75,20 @@ pub async fn load(
         };
         let seen = rows.last().map(|row| row.kid.clone());
         // Another node may have been quicker; then its key is the one.
-        store.put_signing_key(&row, seen.as_deref(), now).await?;
+        let ours = store.put_signing_key(&row, seen.as_deref(), now).await?;
         rows = store.signing_keys(now).await?;
-        return open(&rows, keys, random);
+        let made = ours.then(|| rotated(&row, now));
+        return Ok(Loaded { set: open(&rows, keys, random)?, made });
     }
-    Ok(set)
+    Ok(Loaded { set, made: None })
+}
+
+fn rotated(row: &SigningKeyRow, now: Timestamp) -> Event {
+    Event::new(Kind::KeyRotated, now)
+        .outcome(Outcome::Success)
+        .text("key", row.kid.clone())
+        .text("signs_from", row.activates_at.to_string())
+        .text("verifies_until", row.retires_at.to_string())
 }
 
 fn open(rows: &[SigningKeyRow], keys: &Keys, random: &SystemRandom) -> Result<KeySet, SigningError> {
@@ -103,23 +121,26 @@ mod tests {
         let store = Store::open(&DatabaseSettings::Sqlite(dir.path().join("db")), start).await.unwrap();
         let (keys, rng, random) = (Keys::from_root(&Zeroizing::new([1; 32])), SeededRng::new(1), random());
 
-        let first = load(&store, &keys, &rng, &random, start).await.unwrap();
+        let loaded = load(&store, &keys, &rng, &random, start).await.unwrap();
+        assert!(loaded.made.is_some_and(|event| event.kind == Kind::KeyRotated));
+        let first = loaded.set;
+        assert!(load(&store, &keys, &rng, &random, start).await.unwrap().made.is_none());
         let kid = first.current(start).unwrap().kid().to_owned();
         assert_eq!(first.document(start).keys.len(), 1);
 
         let late = start.plus(TURN);
-        let both = load(&store, &keys, &rng, &random, late).await.unwrap();
+        let both = load(&store, &keys, &rng, &random, late).await.unwrap().set;
         assert_eq!(both.document(late).keys.len(), 2, "the successor is published");
         assert_eq!(both.current(late).unwrap().kid(), kid, "but does not sign yet");
         let turned = late.plus(AHEAD);
         assert_ne!(both.current(turned).unwrap().kid(), kid);
         assert!(both.find(&kid, turned.plus(MAX_LIFETIME)).is_some());
-        let after = load(&store, &keys, &rng, &random, start.plus(LIFE)).await.unwrap();
+        let after = load(&store, &keys, &rng, &random, start.plus(LIFE)).await.unwrap().set;
         assert!(after.find(&kid, start.plus(LIFE)).is_none() && after.current(start.plus(LIFE)).is_some());
 
         // No node ran until the key was nearly dead: the successor signs in time.
         let asleep = turned.plus(LIFE).minus(AFTERLIFE);
-        let woken = load(&store, &keys, &rng, &random, asleep).await.unwrap();
+        let woken = load(&store, &keys, &rng, &random, asleep).await.unwrap().set;
         assert_eq!(woken.document(asleep).keys.len(), 2);
         assert_ne!(woken.current(asleep).unwrap().kid(), after.current(start.plus(LIFE)).unwrap().kid());
 

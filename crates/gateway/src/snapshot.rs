@@ -8,7 +8,7 @@ use portcullis_policy::{Access, Bundle, Guest, Kind, Origin, Right};
 use portcullis_store::{AccessGrant, AccessGrantKind, PersonKind};
 
 use crate::{
-    config::{self, Allow, Credential, ToolList},
+    config::{self, Allow, Credential, ServerAudit, ToolList},
     outbound::Reach,
     roles::Roles,
     toolbox::Toolbox,
@@ -141,6 +141,8 @@ pub struct Server {
     pub allow: Allow,
     /// What its administrator says its tools are.
     pub risk: Arc<Verdicts>,
+    /// What of its calls is recorded.
+    pub audit: ServerAudit,
 }
 
 /// Why an entry cannot be used.
@@ -185,6 +187,7 @@ impl Server {
             tools: entry.tools,
             allow: entry.allow,
             risk: Arc::new(entry.risk.clone()),
+            audit: entry.audit,
         })
     }
 

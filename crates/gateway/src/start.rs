@@ -28,6 +28,7 @@ use crate::{
     connections::{self, Connections},
     decision_point::DecisionPoint,
     ended::Ended,
+    epoch::{self, EpochError},
     exporting,
     external::Externals,
     feed::{Feed, FeedError, SAMPLE, Sources},
@@ -46,6 +47,7 @@ use crate::{
     passkeys::{self, Passkeys},
     password::Passwords,
     quotas::Quotas,
+    refusals::Refusals,
     roles::Appointments,
     router,
     session_labels::SessionLabels,
@@ -124,6 +126,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// How old the database is.
+    #[error("epoch: {0}")]
+    Epoch(#[from] EpochError),
     /// What earlier runs left behind.
     #[error("approvals: {0}")]
     Approvals(#[from] ApprovalError),
@@ -220,6 +225,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     };
     let (telemetry, spans) = Telemetry::new(&config.telemetry.settings, clock.clone(), &*rng);
     let journal = Journal::open(&settings, clock.clone())?.counted_by(telemetry.clone());
+    epoch::settle(&store, &journal, &config.data, &node, &*clock).await?;
 
     for server in &config.servers {
         Server::of(server).map_err(|error| StartError::Server { name: server.name.clone(), error })?;
@@ -308,6 +314,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
     let quotas = Arc::new(Quotas::new(store.clone(), node.as_str().into(), clock.clone(), &*rng));
     let feed = Feed::load(Sources {
         store: store.clone(),
+        journal: journal.clone(),
         servers: config.servers.clone(),
         toolboxes: config.toolboxes.iter().cloned().map(Arc::new).collect(),
         environment: config.environment.clone(),
@@ -351,6 +358,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         workloads: Workloads::new(&config, reaching),
         providers,
         outbound,
+        refusals: Refusals::new(journal.clone(), clock.clone()),
         limits: Limits::new(&config, &clock),
         passwords: Passwords::new(2, &*rng),
         telemetry,
@@ -360,6 +368,7 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         rng,
         store,
         journal,
+        node: node.as_str().into(),
         keys,
         signing,
         snapshot,
@@ -404,8 +413,16 @@ pub async fn start(config: Config, surroundings: Surroundings) -> Result<Running
         let receiver = exporting::Receiver::of(traces, &app.outbound, &node, tracer);
         tasks.push(tokio::spawn(exporting::run(receiver, spans, stopped.clone())));
     }
-    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, stopped.clone())));
-    tasks.push(tokio::spawn(listener::serve(private, router::service(operations::routes(app.clone())), 64, stopped)));
+    let refusing = app.clone();
+    let malformed = move |peer: SocketAddr| refusing.refusals.malformed(peer.ip().to_canonical());
+    tasks.push(tokio::spawn(listener::serve(public, router::public(&app), connections, malformed, stopped.clone())));
+    tasks.push(tokio::spawn(listener::serve(
+        private,
+        router::service(operations::routes(app.clone())),
+        64,
+        |_| {},
+        stopped,
+    )));
     Ok(Running { app, invitation, stop, tasks, indexing, witnesses, sinks })
 }
 
@@ -418,6 +435,7 @@ impl Running {
             let _ = task.await;
         }
         self.app.upstreams.close().await;
+        self.app.refusals.close();
         let closed = self.app.journal.stop().await;
         self.indexing.finish().await;
         for witness in &self.witnesses {

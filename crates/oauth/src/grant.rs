@@ -80,10 +80,12 @@ pub enum RevokedWhy {
     SessionEnded,
     /// The access key it stood for was taken back.
     AccessKeyRevoked,
+    /// An older copy of the database took the place of the newest, and nobody knows whether it had ended since.
+    Restored,
 }
 
 impl RevokedWhy {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::CodeReplayed,
         Self::RefreshReplayed,
         Self::Client,
@@ -97,6 +99,7 @@ impl RevokedWhy {
         Self::IdentityEnded,
         Self::SessionEnded,
         Self::AccessKeyRevoked,
+        Self::Restored,
     ];
 
     /// The text for storage and records.
@@ -115,6 +118,7 @@ impl RevokedWhy {
             Self::IdentityEnded => "identity_ended",
             Self::SessionEnded => "session_ended",
             Self::AccessKeyRevoked => "access_key_revoked",
+            Self::Restored => "restored",
         }
     }
 

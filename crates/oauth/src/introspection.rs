@@ -34,6 +34,13 @@ struct LiveToken {
     token_type: Option<&'static str>,
 }
 
+impl Introspection {
+    /// Whether the token is good, as far as its client is told.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+}
+
 /// Whether the grant behind an access token still stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantState {

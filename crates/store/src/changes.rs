@@ -55,12 +55,14 @@ pub enum ChangeKind {
     AccessGrant,
     /// Somebody wishes to use a server, or was answered; the key is the identifier of the wish.
     AccessRequest,
+    /// A node has left a mark, so that an older copy of the database is known as one; the key is the node's name.
+    Mark,
     /// Written by a release that knows more kinds than this one.
     Other,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::GrantRevoked,
         Self::Person,
         Self::Server,
@@ -75,6 +77,7 @@ impl ChangeKind {
         Self::StandingGrant,
         Self::AccessGrant,
         Self::AccessRequest,
+        Self::Mark,
     ];
 
     /// The text in the feed.
@@ -94,6 +97,7 @@ impl ChangeKind {
             Self::StandingGrant => "standing_grant",
             Self::AccessGrant => "access_grant",
             Self::AccessRequest => "access_request",
+            Self::Mark => "mark",
             Self::Other => "other",
         }
     }

@@ -48,6 +48,7 @@ mod people;
 mod purge;
 mod quotas;
 mod reports;
+mod restored;
 mod rule_hits;
 mod schema;
 mod scim_groups;
@@ -93,6 +94,7 @@ pub use self::{
     purge::Purged,
     quotas::QuotaHold,
     reports::ReportRow,
+    restored::EndedByRestore,
     rule_hits::RuleHits,
     schema::{KNOWN_VERSION, SchemaStatus},
     scim_groups::{Members, NewScimGroup, ScimGroup, ScimGroupLookup, ScimMember},

@@ -291,12 +291,23 @@ impl TestGateway {
 
     /// The same with other settings.
     pub async fn restart_with(self, settings: &str) -> Result<Self> {
+        self.stopped_for(settings, |_| Ok(())).await
+    }
+
+    /// The same, and meanwhile something is done to its data directory.
+    pub async fn restart_having(self, done: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let settings = self.settings.clone();
+        self.stopped_for(&settings, done).await
+    }
+
+    async fn stopped_for(self, settings: &str, done: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let Self { app, clock, authority, running, access, data, folder, .. } = self;
         let settings = settings.to_owned();
         drop(app);
         if let Some(running) = running {
             running.stop().await.map_err(|error| anyhow!("{error}"))?;
         }
+        done(&data)?;
         let (running, authority) = run(folder.path(), &settings, &authority, (clock.clone(), access)).await?;
         let (app, invitation) = (running.app.clone(), running.invitation.clone());
         Ok(Self { app, clock, authority, invitation, running: Some(running), settings, access, data, folder })

@@ -4,6 +4,7 @@ pub mod decisions;
 pub mod gateway;
 pub mod http;
 pub mod mail;
+pub mod overheard;
 pub mod person;
 pub mod provider;
 pub mod upstream;

@@ -3,7 +3,7 @@
 use super::Record;
 
 /// Kinds by the beginning of their text, the longest first where two fit, with how grave they are from 0 to 10.
-const KINDS: [(&str, u8); 46] = [
+const KINDS: [(&str, u8); 47] = [
     ("access.break_glass", 9),
     ("access.", 5),
     ("access_key.", 5),
@@ -45,6 +45,7 @@ const KINDS: [(&str, u8); 46] = [
     ("signin.failed", 5),
     ("signin.", 3),
     ("signout", 2),
+    ("store.restored", 9),
     ("sink.", 5),
     ("token.replayed", 8),
     ("token.refused", 4),

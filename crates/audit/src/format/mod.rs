@@ -5,11 +5,13 @@
 
 mod cef;
 mod class;
+mod ocsf;
 mod record;
 mod syslog;
 
 pub use cef::cef;
 pub use class::severity;
+pub use ocsf::ocsf;
 pub use record::{Contents, Record};
 pub use syslog::{SMALLEST, framed, syslog};
 
@@ -21,6 +23,8 @@ pub enum Format {
     Json,
     /// ArcSight Common Event Format.
     Cef,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
 }
 
 impl Format {
@@ -29,6 +33,7 @@ impl Format {
         match self {
             Self::Json => record.to_json().to_owned(),
             Self::Cef => cef(record),
+            Self::Ocsf => ocsf(record),
         }
     }
 }

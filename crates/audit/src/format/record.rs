@@ -73,6 +73,12 @@ impl Record {
         self.members.get("details")?.get(key)
     }
 
+    /// The members but these.
+    pub fn others<'r>(&'r self, but: &'r [&str]) -> impl Iterator<Item = (String, Value)> + 'r {
+        let others = self.members.iter().filter(|(key, _)| !but.contains(&key.as_str()));
+        others.map(|(key, value)| (key.clone(), value.clone()))
+    }
+
     /// Its place in the journal of its node; 0 if it has none.
     pub fn seq(&self) -> u64 {
         self.members.get("seq").and_then(Value::as_u64).unwrap_or_default()

@@ -194,7 +194,12 @@ fn settings_tell_where_they_come_from() {
     KEY                                       VALUE                  ORIGIN
     audit.arguments                           digest                 environment PORTCULLIS_AUDIT__ARGUMENTS
     audit.durability                          power                  portcullis.yaml:3
+    audit.free_space                          512MiB                 default
     audit.index.keep                          365d                   default
+    audit.reads_without_journal               allow                  default
+    audit.results                             digest                 default
+    audit.segment.age                         24h                    default
+    audit.segment.size                        64MiB                  default
     data                                      d                      flag --data
     listen                                    127.0.0.1:4000         portcullis.yaml:1
     public_url                                http://127.0.0.1:4000  from listen

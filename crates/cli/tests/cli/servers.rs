@@ -186,6 +186,9 @@ fn servers_are_probed_registered_and_taken_away() {
     ");
     let events = sandbox.run(&["audit", "query", "--kind", "server.", "--json"]).out;
     assert_eq!(events.lines().count(), 3, "{events}");
+    for kind in ["server.protected", "server.removed"] {
+        assert!(events.contains(kind), "{kind}: {events}");
+    }
     assert!(!events.contains("s3cret"), "the query of a URL may be a secret: {events}");
     assert_eq!(sample.stop(), 0);
 }

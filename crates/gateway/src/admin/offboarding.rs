@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, header};
+use portcullis_audit::{Event, Kind, Outcome};
 use portcullis_base::printable;
 use portcullis_store::{ACCESS_KEY, Extent, Person, ReportRow as Stored};
 use serde::Deserialize;
@@ -186,10 +187,16 @@ fn ended(report: &Report) -> Vec<String> {
 
 async fn download(
     State(app): State<Arc<App>>,
-    Auditor(_): Auditor,
+    Auditor(who): Auditor,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let stored = stored(&app, &id).await?;
+    let event = Event::new(Kind::AuditExported, app.clock.now())
+        .by(who.actor())
+        .outcome(Outcome::Success)
+        .text("report", stored.id.clone())
+        .text("person", stored.person.to_string());
+    app.journal.append(event).await.map_err(PageError::unavailable)?;
     // The identifier is one of ours: it was found.
     let name = format!("attachment; filename=\"offboarding-{}.json\"", printable(&stored.id, 64));
     let headers = [

@@ -79,6 +79,7 @@ pub async fn issue(
     match decided {
         Ok(granted) => {
             let grant = grant(app, &person, client, &jag, &granted).await?;
+            let requester = requester.delegated(jag.actors());
             requester.issue(Kind::TokenIssued, &grant, &granted.scopes, None, app.clock.now()).await
         }
         Err(error) => Err(requester.refused(None, error).await),

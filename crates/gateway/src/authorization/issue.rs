@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use portcullis_audit::{Actor, Event, Kind, Outcome, Target};
+use portcullis_audit::{Actor, Event, Kind, Outcome, Target, Value};
 use portcullis_base::{ClientId, Secret, Timestamp};
 use portcullis_oauth::{
     access::AccessClaims,
@@ -26,18 +26,28 @@ use crate::{
 pub struct Requester<'a> {
     app: &'a App,
     client: Option<&'a ClientId>,
+    /// What the client calls itself.
+    agent: Option<&'a str>,
+    /// Who acts for whom, the nearest first (RFC 8693 section 4.1).
+    delegated: Vec<String>,
     source: Source,
 }
 
 impl<'a> Requester<'a> {
     /// A client.
     pub fn client(app: &'a App, sender: &'a ClientForm) -> Self {
-        Self { app, client: Some(&sender.client.id), source: sender.source }
+        let agent = sender.client.metadata.client_name.as_deref();
+        Self { app, client: Some(&sender.client.id), agent, delegated: Vec::new(), source: sender.source }
     }
 
     /// Somebody who shows an assertion and nothing else.
     pub fn stranger(app: &'a App, sender: &AssertionForm) -> Self {
-        Self { app, client: None, source: sender.source }
+        Self { app, client: None, agent: None, delegated: Vec::new(), source: sender.source }
+    }
+
+    /// The same of somebody whose assertion says who acts for whom.
+    pub fn delegated(&self, chain: Vec<String>) -> Self {
+        Self { app: self.app, client: self.client, agent: self.agent, delegated: chain, source: self.source }
     }
 
     /// Signs, records, answers. spec: AS-71
@@ -116,10 +126,12 @@ impl<'a> Requester<'a> {
             .and_then(|grant| resources::endpoint_at(self.app, &grant.resource))
             .map(|endpoint| endpoint.name().clone());
         let event = Event::new(kind, self.app.clock.now()).by(actor).on(Target { server, ..Target::default() });
-        match grant {
+        let event = match grant {
             Some(grant) => event.text("grant", grant.id.as_str().to_owned()),
             None => event,
-        }
+        };
+        let event = self.agent.into_iter().fold(event, |event, agent| event.text("agent", agent.to_owned()));
+        if self.delegated.is_empty() { event } else { event.detail("delegated", Value::List(self.delegated.clone())) }
     }
 
     /// Writes it down.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_audit::Keep;
 
 use super::{
-    Audit, AuditIndex, AuditSegment, ReadsWithoutJournal, Sink, Witness, WitnessKind,
+    Audit, AuditIndex, AuditSegment, ReadsWithoutJournal, ServerAudit, Sink, Witness, WitnessKind,
     issuers::{Asked, url},
     notify::{hook_key, hook_url},
     read::{Node, Section},
@@ -18,16 +18,29 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
+/// How much is kept, in the words of the settings.
+const KEEP: &[(&str, Keep)] =
+    &[("redacted", Keep::Redacted), ("digest", Keep::Digest), ("off", Keep::Off), ("full", Keep::Full)];
+
+/// What is said of one server. What it does not say is as for every server.
+pub(super) fn of_server(node: Node<'_>) -> ServerAudit {
+    let mut section = node.section();
+    let mut keep = |key| {
+        let node = section.take(key);
+        node.is_given().then(|| node.choice(KEEP))
+    };
+    let audit = ServerAudit { arguments: keep("arguments"), results: keep("results") };
+    section.finish();
+    audit
+}
+
 pub(super) fn audit<'a>(mut section: Section<'a>, asked: &mut Asked<'a>) -> (Audit, Vec<Sink>) {
     let audit = Audit {
         durability: section
             .take("durability")
             .choice(&[("process", Durability::Process), ("power", Durability::Power)]),
-        arguments: section.take("arguments").choice(&[
-            ("redacted", Keep::Redacted),
-            ("digest", Keep::Digest),
-            ("off", Keep::Off),
-        ]),
+        arguments: section.take("arguments").choice(KEEP),
+        results: section.take("results").choice(KEEP),
         reads_without_journal: section
             .take("reads_without_journal")
             .choice(&[("allow", ReadsWithoutJournal::Allow), ("deny", ReadsWithoutJournal::Deny)]),

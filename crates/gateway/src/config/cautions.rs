@@ -1,5 +1,6 @@
 //! What is allowed but deserves a thought: told at every start, so that a choice made in a hurry is not forgotten.
 
+use portcullis_audit::Keep;
 use portcullis_base::{Class, Classes, printable};
 use portcullis_policy::{Access, AccessEntry};
 use url::Url;
@@ -10,6 +11,9 @@ use super::{
     public_url::is_loopback,
 };
 use crate::tools::Verdict;
+
+/// What to think of before everything is recorded. spec: T-99
+const IN_FULL: &str = "full writes everything down, secrets too, and what is in the record cannot be taken out of it again; prefer redacted";
 
 /// Every caution, as a sentence with the key it is about.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -43,6 +47,11 @@ pub(super) fn of(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
+    for (key, keep) in [("arguments", config.audit.arguments), ("results", config.audit.results)] {
+        if keep == Keep::Full {
+            cautions.push(format!("audit.{key}: {IN_FULL}"));
+        }
+    }
     for (index, provider) in identity.providers.iter().enumerate() {
         let place = format!("identity.providers[{index}] ({})", provider.id);
         cautions.extend(of_provider(provider).into_iter().map(|caution| format!("{place}: {caution}")));
@@ -57,6 +66,9 @@ pub(super) fn of(config: &Config) -> Vec<String> {
 pub(super) fn of_server(server: &Server) -> Vec<String> {
     let mut cautions: Vec<&str> = Vec::new();
     let verdicts = server.risk.iter().map(|(tool, verdict)| of_verdict(tool, verdict));
+    let in_full = [("arguments", server.audit.arguments), ("results", server.audit.results)];
+    let in_full = in_full.into_iter().filter(|(_, keep)| *keep == Some(Keep::Full));
+    let in_full = in_full.map(|(key, _)| format!("audit.{key}: {IN_FULL}"));
     let plain = |url: &Url| url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host));
     if server.private && server.place.url().is_some_and(plain) {
         cautions.push(if server.credential == Credential::None {
@@ -81,7 +93,7 @@ pub(super) fn of_server(server: &Server) -> Vec<String> {
         }
         _ => {}
     }
-    cautions.into_iter().map(str::to_owned).chain(unasked(&server.access)).chain(verdicts).collect()
+    cautions.into_iter().map(str::to_owned).chain(unasked(&server.access)).chain(verdicts).chain(in_full).collect()
 }
 
 /// What an access list lets happen without a human being asked, beyond reading and writing, as sentences.

@@ -10,8 +10,8 @@ use url::Url;
 use yaml_serde::Value;
 
 use super::{
-    Allow, ClientCertificate, Credential, Environment, Place, Problems, Process, Provider, Server, Speaks, Tls,
-    ToolList,
+    Allow, ClientCertificate, Credential, Environment, Place, Problems, Process, Provider, Server, ServerAudit, Speaks,
+    Tls, ToolList, audit,
     credentials::{self, credential},
     headers,
     issuers::Asked,
@@ -34,6 +34,7 @@ pub(super) struct More {
     pub speaks: Speaks,
     pub allow: Allow,
     pub risk: Verdicts,
+    pub audit: ServerAudit,
 }
 
 impl More {
@@ -127,6 +128,7 @@ pub(super) fn more<'a>(section: &mut Section<'a>, place: &Around<'_>, asked: &mu
         Speaks::Auto
     };
     let allow = allow(&section.take("allow"), place);
+    let audit = audit::of_server(section.take("audit"));
     let risk_node = section.take("risk");
     let risk = verdicts(&risk_node);
     // The file is what its readers see together with the rest, and by the name of a tool they know what is meant. What a
@@ -138,7 +140,7 @@ pub(super) fn more<'a>(section: &mut Section<'a>, place: &Around<'_>, asked: &mu
             risk_node.problem(what, "write its digest beside it: definition: …");
         }
     }
-    More { credential, headers, request_headers, tls, concurrent, tools, process, speaks, allow, risk }
+    More { credential, headers, request_headers, tls, concurrent, tools, process, speaks, allow, risk, audit }
 }
 
 /// What a server may ask of clients, and tell them.

@@ -10,7 +10,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Credential, Environment, External, Granted, Place, Problems, Process, cautions, more, public_url::is_loopback,
+    Credential, Environment, External, Granted, Place, Problems, Process, ServerAudit, cautions, more,
+    public_url::is_loopback,
 };
 use crate::tools::Verdicts;
 
@@ -51,6 +52,8 @@ pub struct Server {
     pub allow: Allow,
     /// What its tools are, where their definitions say something else.
     pub risk: Verdicts,
+    /// What of its calls is recorded.
+    pub audit: ServerAudit,
 }
 
 /// Certificates for one server.
@@ -144,7 +147,8 @@ pub struct Entry {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, `speaks`, `allow`, `risk`, as the settings file writes them.
+    /// `credential`, `headers`, `request_headers`, `tls`, `limits`, `tools`, `speaks`, `allow`, `risk`,
+    /// `audit`, as the settings file writes them.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }
@@ -190,6 +194,7 @@ impl Entry {
             speaks: more.speaks,
             allow: more.allow,
             risk: more.risk,
+            audit: more.audit,
         })
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn servers<'a>(node: &Node<'a>, data: &Path, providers: &[Provider], 
             speaks: more.speaks,
             allow: more.allow,
             risk: more.risk,
+            audit: more.audit,
         });
     }
     servers

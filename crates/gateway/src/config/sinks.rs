@@ -137,7 +137,7 @@ fn sink<'a>(mut section: Section<'a>, others: &[Sink], asked: &mut Asked<'a>) ->
     ]);
     let format_node = section.take("format");
     let format = if format_node.is_given() {
-        format_node.choice(&[("json", Format::Json), ("cef", Format::Cef)])
+        format_node.choice(&[("json", Format::Json), ("cef", Format::Cef), ("ocsf", Format::Ocsf)])
     } else {
         Format::default()
     };

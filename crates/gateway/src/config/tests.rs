@@ -53,6 +53,7 @@ fn defaults_are_complete_and_valid() {
         Audit {
             durability: Durability::Process,
             arguments: Keep::Redacted,
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
@@ -65,8 +66,8 @@ fn defaults_are_complete_and_valid() {
     assert!(config.identity.local_accounts);
 }
 
-const SECRETS: [(&str, &str); 14] = [
-    ("OTLP_AUTHORIZATION", "Bearer s"),
+const SECRETS: [(&str, &str); 15] = [
+    ("WITNESS_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSy"),
     ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
@@ -78,6 +79,7 @@ const SECRETS: [(&str, &str); 14] = [
     ("SLACK_BOT_TOKEN", "xoxb-1"),
     ("SLACK_SIGNING_SECRET", "8f742231b10e8888abcd99yyyzzz85a5"),
     ("TEAMS_WEBHOOK", "https://example.logic.azure.com:443/workflows/1?sig=s"),
+    ("OTLP_AUTHORIZATION", "Bearer 1"),
     ("PAGER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("PAGER_DECISION_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
 ];
@@ -107,7 +109,8 @@ fn commented_examples_of_the_defaults_are_valid_too() {
             .filter(|rest| if below { rest.starts_with("  ") } else { is_setting && rest.trim_end().ends_with(':') });
         below = grouped.is_some();
         if let Some(rest) = grouped {
-            text.push_str(&format!("  {rest}"));
+            text.push_str("  ");
+            text.push_str(rest);
         } else if line.starts_with("#  ") && (is_setting || inside) {
             inside = true;
             text.push_str(&line.replacen('#', " ", 1));
@@ -160,10 +163,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_name() {
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
         known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-<<<<<<< HEAD
-        known here: durability, arguments, index
-=======
-        known here: durability, arguments, index, sinks
+        known here: durability, arguments, results, reads_without_journal, segment, retention, witness, free_space, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -190,7 +190,7 @@ fn wrong_types_say_what_was_found_and_what_is_expected() {
         example: servers: [{ name: github, url: https://mcp.example.com/mcp }]
     portcullis.yaml:10: audit.durability: expected one of process, power, found "pwoer"
         did you mean "power"?
-    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, found nothing
+    portcullis.yaml:11: audit.arguments: expected one of redacted, digest, off, full, found nothing
         example: arguments: redacted
     portcullis.yaml:12: roles: expected a group of keys, found a list
         example: roles: { admin: [platform] }
@@ -395,6 +395,7 @@ fn environment_overrides_the_file_and_flags_override_both() {
         Audit {
             durability: Durability::Power,
             arguments: Keep::Off,
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             segment: AuditSegment { size: 64 << 20, age: Duration::from_hours(24) },
             retention: Retention::default(),
@@ -551,7 +552,23 @@ fn witnesses_of_the_journal_are_one_place_each() {
     let config = Config::load(&sources(good, &SECRETS, &[])).unwrap_or_else(|problems| panic!("{problems}")).config;
     let every: Vec<_> = config.audit.witnesses.iter().map(|witness| witness.every.as_secs()).collect();
     assert_eq!(every, [5, 60, 60, 3600]);
-    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @"");
+    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @r#"
+    portcullis.yaml:3: audit.witness[0]: must say where heads are noted: in one place
+        write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL
+    portcullis.yaml:4: audit.witness[1]: must say where heads are noted: in one place
+        write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL
+    portcullis.yaml:5: audit.witness[2].secret: is of no use without `webhook`
+        take it out: what is noted is signed with the key of the journal
+    portcullis.yaml:6: audit.witness[3].webhook: is plain http to another machine: whoever is in between can read what waits
+        write an https:// URL; http is for a program on this machine
+    portcullis.yaml:6: audit.witness[3].secret: a secret must not stand in the file itself
+        write secret: env:NAME to take it from an environment variable, or file:PATH to take it from a file
+        example: secret: env:WITNESS_SECRET
+    portcullis.yaml:7: audit.witness[4]: must say where heads are noted: in one place
+        write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL
+    portcullis.yaml:7: audit.witness[4].fiel: unknown key; did you mean "file"?
+        known here: every, file, git, webhook, timestamp, secret
+    "#);
 }
 
 #[test]
@@ -566,5 +583,17 @@ fn keeping_of_the_journal_is_bounded() {
     assert_eq!(audit.retention.keep_for, Some(Duration::from_hours(24 * 400)));
     assert_eq!((audit.retention.size, audit.retention.archive), (Some(50_000_000_000), Some("old".into())));
     assert_eq!(audit.reads_without_journal, ReadsWithoutJournal::Deny);
-    assert_snapshot!(problems("audit:\n  segment: { size: 1KiB, age: 1s }\n  retention: { for: 1h, archive: { foldr: x } }\n  reads_without_journal: refuse\n"), @"");
+    assert_snapshot!(problems("audit:\n  segment: { size: 1KiB, age: 1s }\n  retention: { for: 1h, archive: { foldr: x } }\n  reads_without_journal: refuse\n"), @r#"
+    portcullis.yaml:2: audit.segment.size: expected a size from 16KiB to 1GiB, found "1KiB"
+        example: size: 64MiB
+    portcullis.yaml:2: audit.segment.age: expected a duration from 1m to 366d, found "1s"
+        example: age: 24h
+    portcullis.yaml:3: audit.retention.for: expected a duration from 1d to 36600d, found "1h"
+        example: for: 400d
+    portcullis.yaml:3: audit.retention.archive.folder: is missing: expected a path
+        example: folder: /mnt/archive/portcullis
+    portcullis.yaml:3: audit.retention.archive.foldr: unknown key; did you mean "folder"?
+        known here: folder
+    portcullis.yaml:4: audit.reads_without_journal: expected one of allow, deny, found "refuse"
+    "#);
 }

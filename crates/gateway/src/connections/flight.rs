@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::memory::Key;
+use crate::correlation;
 
 /// The longest that a call waits for what was begun.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -58,12 +59,13 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
         let landing = Landing { under_way: self.under_way.clone(), key: key.clone() };
         let flight = flight();
         // Not part of any call: a client that goes away must not take a refresh token with it that was just spent.
-        tokio::spawn(async move {
+        // The record still says which request it began in.
+        tokio::spawn(correlation::carried(async move {
             let value = flight.await;
             // First: whoever comes after the value must find what it says in memory, not an old flight.
             drop(landing);
             ended.send_replace(Some(value));
-        });
+        }));
         landed
     }
 }

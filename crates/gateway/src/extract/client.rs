@@ -19,7 +19,7 @@ use portcullis_oauth::{
 };
 
 use super::Source;
-use crate::{app::App, error::ApiError};
+use crate::{app::App, correlation, error::ApiError};
 
 /// Who sent a form to the token endpoint or one of its siblings, and what is in it.
 pub struct ClientForm {
@@ -114,7 +114,11 @@ impl TokenForm {
         app.limits.token_source.ask(&source.key())?;
         app.limits.token_client.ask(&client_key(source, id))?;
         match authenticate(app, &credentials).await? {
-            Ok(client) => Ok(ClientForm { client, form, source }),
+            Ok(client) => {
+                let actor = Actor { client: Some(client.id.clone()), address: Some(source.0), ..Actor::default() };
+                correlation::asked(actor, None);
+                Ok(ClientForm { client, form, source })
+            }
             Err(error) => {
                 charge(app, source, Some(&credentials.client_id));
                 record_failure(app, source, &credentials, &error).await?;

@@ -15,6 +15,7 @@ use portcullis_store::{BrowserSession, Person};
 use super::{Source, cookie};
 use crate::{
     app::App,
+    correlation,
     error::PageError,
     pages::{Account, BrokenGlass},
     roles::{Roles, Standing},
@@ -91,7 +92,8 @@ impl LoggedIn {
             Ok(found) => Ok(found.and_then(|(browser, person)| {
                 let roles = app.appointments.of_person(&person);
                 let glasses = broken_glasses(app, &person, roles);
-                roles.admit().then_some(Self { person, roles, session, browser, source, glasses })
+                let who = roles.admit().then_some(Self { person, roles, session, browser, source, glasses });
+                who.inspect(|who| correlation::asked(who.actor(), None))
             })),
             Err(error) => Err(PageError::unavailable(error)),
         }

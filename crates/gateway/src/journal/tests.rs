@@ -337,6 +337,22 @@ async fn ends_of_calls_wait_for_a_tick_and_not_without_bound() {
     assert_eq!(journal.head(), place.report().head);
 }
 
+#[tokio::test]
+async fn room_that_gets_scarce_and_ample_again_is_written_down() {
+    let place = Place { limits: Limits { free_space: u64::MAX / 2, reserve: 0, ..Limits::default() }, ..Place::new() };
+    let journal = place.open();
+    journal.tick().await;
+    journal.tick().await;
+    assert_eq!(place.kinds(), ["journal.started", "journal.scarce"]);
+    drop(journal);
+    let place = Place::new();
+    let journal = place.open();
+    journal.writer.space.set(super::Space::Scarce);
+    journal.tick().await;
+    journal.tick().await;
+    assert_eq!(place.kinds(), ["journal.started", "journal.ample"]);
+}
+
 /// spec: T-98: a full disk. The limit on the size of files is the kernel's, so this runs in a process of its own, in
 /// which the signal that comes with it is ignored.
 #[test]

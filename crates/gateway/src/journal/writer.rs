@@ -38,7 +38,7 @@ pub(super) struct Writer {
     queue: Mutex<Queue>,
     output: Mutex<Output>,
     state: Mutex<State>,
-    space: SharedSpace,
+    pub(super) space: SharedSpace,
     /// When the room was looked at.
     measured: Mutex<Option<Timestamp>>,
     followers: Followers,

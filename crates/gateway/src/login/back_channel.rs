@@ -99,7 +99,7 @@ async fn refused(app: &App, source: Source, provider: &str, reason: &str) -> Res
         .by(Actor { address: Some(source.0), ..Actor::default() })
         .outcome(Outcome::Denied)
         .text("method", provider.to_owned())
-        .text("reason", reason.to_owned());
+        .text("why", reason.to_owned());
     app.journal.append(event).await.map(drop).map_err(ApiError::unavailable)
 }
 

@@ -10,8 +10,8 @@ use std::{
     time::Instant,
 };
 
-use portcullis_audit::{Actor, Decision, Event, Kind, Outcome, Target, Value, keep};
-use portcullis_base::{ApprovalId, CallId, Class, Classes, Label, Labels, Rng, ServerName, Timestamp, token};
+use portcullis_audit::{Actor, Decision, Event, Kind, Outcome, Target, Value, digest_text, keep};
+use portcullis_base::{ApprovalId, CallId, Class, Classes, Digest, Label, Labels, Rng, ServerName, Timestamp, token};
 use portcullis_mcp::{
     Era, Id, Method, ProtocolError,
     message::{INTERNAL_ERROR, INVALID_PARAMS},
@@ -150,12 +150,7 @@ struct Admitted {
 async fn admitted(door: &Door<'_>, name: &ServerName, deed: &Deed<'_>) -> Result<Admitted, Refusal> {
     let Door { parts, crowd, caller, endpoint, address, waited } = *door;
     let now = parts.clock.now();
-    let actor = Actor {
-        person: Some(caller.person.clone()),
-        name: Some(caller.name.clone()),
-        client: Some(caller.client.clone()),
-        address,
-    };
+    let actor = caller.actor(address);
     let target = Target {
         server: Some(name.clone()),
         method: Some(deed.method.clone()),
@@ -168,7 +163,7 @@ async fn admitted(door: &Door<'_>, name: &ServerName, deed: &Deed<'_>) -> Result
             .by(actor)
             .on(target)
             .outcome(Outcome::Denied)
-            .text("reason", "insufficient_scope")
+            .text("why", "insufficient_scope")
             .text("needed", needed.to_string())
             .text("granted", caller.scopes.to_string());
         write(parts, event).await;
@@ -291,6 +286,7 @@ pub(super) async fn decide<'c>(scene: &'c Scene<'c>, deed: &'c Deed<'c>) -> Resu
     let facts = scene.facts(deed, now);
     let classes = facts.risk();
     let mut event = Event::new(Kind::CallDecided, now).by(actor.clone()).on(target.clone());
+    event = event.text("grant", caller.grant.as_str().to_owned());
     if **endpoint != server.name {
         // spec: T-105: the record is of the inner call, and says by which way it came.
         event = event.text("through", endpoint.to_string());
@@ -311,8 +307,14 @@ pub(super) async fn decide<'c>(scene: &'c Scene<'c>, deed: &'c Deed<'c>) -> Resu
     let obligations = decided.as_ref().map_or_else(|denial| &denial.decision.obligations, Permit::obligations);
     // spec: T-99: what rules mask is not in the record, whatever becomes of the call.
     let arguments = deed.arguments.map(|arguments| recorded(&obligations.redactions, arguments));
-    if let Some(kept) = arguments.and_then(|arguments| keep(parts.settings.arguments, &arguments)) {
-        event = event.detail("arguments", Value::Kept(kept));
+    if let Some(arguments) = arguments {
+        let how = server.audit.arguments.unwrap_or(parts.settings.arguments);
+        if let Some(kept) = keep(how, &arguments) {
+            event = event.detail("arguments", Value::Kept(kept));
+        }
+        if how.digests() {
+            event = event.text("arguments_digest", digest_text(&Digest::of(arguments.as_bytes())));
+        }
     }
     // What is denied here is denied; what humans are asked about is not worth their time if it is taken away.
     let may_go_on = decided.as_ref().err().is_none_or(|denial| denial.decision.effect == policy::Effect::Ask);
@@ -357,7 +359,8 @@ impl Case<'_> {
         Taken { call, held }: Taken,
         run: Option<Run>,
     ) -> Result<(Permit, Record), Refusal> {
-        let Self { scene: Scene { parts, risk, caller, .. }, deed, actor, target, seat, event, begun, .. } = self;
+        let Self { scene: Scene { parts, risk, caller, server, .. }, deed, actor, target, seat, event, begun, .. } =
+            self;
         let labels = &permit.obligations().labels;
         if !labels.is_empty()
             && let Err(error) = parts.labels.put(&caller.person, &caller.client, labels).await
@@ -401,6 +404,7 @@ impl Case<'_> {
         let call = deed.ends.then_some(call);
         let record = Record::open(parts, call, actor, target, deed.raw.len(), seat).judged(risk.definition);
         let record = record.decided_in(begun.elapsed());
+        let record = record.keeping(server.audit.results.unwrap_or(parts.settings.results));
         Ok((permit, record.holding(held).of(run)))
     }
 
@@ -475,17 +479,12 @@ fn with_shadows(event: Event, shadows: &[Shadow]) -> Event {
 
 /// Writes that a server was asked for that the caller may not use, or that does not exist.
 pub(super) async fn no_server(parts: &Parts, caller: &Caller, name: &ServerName, address: Option<IpAddr>) -> Refusal {
-    let actor = Actor {
-        person: Some(caller.person.clone()),
-        name: Some(caller.name.clone()),
-        client: Some(caller.client.clone()),
-        address,
-    };
+    let actor = caller.actor(address);
     let event = Event::new(Kind::RequestRefused, parts.clock.now())
         .by(actor)
         .on(Target { server: Some(name.clone()), ..Target::default() })
         .outcome(Outcome::Denied)
-        .text("reason", "no access to this server");
+        .text("why", "no access to this server");
     write(parts, event).await;
     Refusal::no_server(&parts.settings, name)
 }

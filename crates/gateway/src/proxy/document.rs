@@ -78,7 +78,8 @@ pub struct Document {
 }
 
 impl Document {
-    pub(super) fn new(passing: Passing, record: Record, limits: Limits, most: u64) -> Self {
+    pub(super) fn new(passing: Passing, mut record: Record, limits: Limits, most: u64) -> Self {
+        record.says_too_much();
         let (idle, until) = (limits.idle, Instant::now() + limits.total);
         Self { passing, record, idle, quiet: Box::pin(sleep(idle)), until, left: most, done: false }
     }

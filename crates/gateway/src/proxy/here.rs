@@ -76,6 +76,9 @@ impl Turn<'_> {
         let sieve = self.list_sieve(wanting.method, wanting.era).of_answer(Whose::Callers, None);
         let bytes = Sieve::apply(sieve.as_ref(), message.into());
         record.sent(bytes.len());
+        if let Ok(message) = std::str::from_utf8(&bytes) {
+            record.says(message);
+        }
         record.end(Outcome::Success, Some("answered without its upstream"));
         answer::json(StatusCode::OK, Answer::Whole(bytes))
     }

@@ -170,6 +170,7 @@ impl Proxy {
         let resource = Resource { public_url: &self.parts.settings.public_url, name: &name };
         let proving = Proving { parts: &self.parts, tokens: &self.tokens, snapshot: &snapshot, resource };
         let caller = proving.caller(&head.uri, &head.headers).await?;
+        correlation::asked(caller.actor(address), Some(&name));
         // route
         let place = self.route(&snapshot, &caller, &name, address).await?;
         if (door, &head.method) == (Door::Mcp, &Method::POST) {

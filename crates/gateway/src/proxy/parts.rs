@@ -98,8 +98,10 @@ pub struct Settings {
     pub tokens: usize,
     /// How long a call is held that waits for a human. What waits goes on waiting after it.
     pub hold: Duration,
-    /// How much of a call's arguments is recorded.
+    /// How much of a call's arguments is recorded, where its server says nothing else.
     pub arguments: Keep,
+    /// How much of its result.
+    pub results: Keep,
     /// What becomes of reads while the journal cannot be written.
     pub reads_without_journal: ReadsWithoutJournal,
     /// Whether the two endpoints of 2024-11-05 are there.
@@ -134,6 +136,7 @@ impl Settings {
             tokens: 50_000,
             hold: Duration::from_mins(5),
             arguments: Keep::default(),
+            results: Keep::Digest,
             reads_without_journal: ReadsWithoutJournal::Allow,
             legacy_sse: LegacySse::Off,
             identity_assertions: false,

@@ -1,9 +1,10 @@
 //! Step two: the token says who calls, or nobody does (RS-9 to RS-21).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use portcullis_base::{Digest, PersonId, ServerName};
+use portcullis_audit::Actor;
+use portcullis_base::{ClientId, Digest, PersonId, ServerName};
 use portcullis_oauth::{
     access::AccessClaims,
     bearer::{self, Denied},
@@ -16,6 +17,7 @@ use super::{parts::Parts, refusal::Refusal};
 use crate::{
     access_keys::{self, AccessKey},
     caller::{Caller, Renewal},
+    correlation,
     fresh::SignIn,
     snapshot::{Person, Snapshot},
 };
@@ -102,10 +104,12 @@ impl Proving<'_> {
         let verified = self.verified(token)?;
         let claims = &verified.claims;
         // spec: RS-19, RS-20, T-34: time, audience and revocation are looked at on every use, remembered or not.
-        claims.check(&self.resource.url(), self.parts.clock.now()).map_err(|_| Denied::InvalidToken)?;
-        let person = self.person(&claims.person)?;
+        let (endpoint, now) = (self.resource.url(), self.parts.clock.now());
+        let of = || (&claims.person, &claims.client);
+        claims.check(&endpoint, now).map_err(|why| self.no_more(of(), why.to_string()))?;
+        let person = self.person(&claims.person, &claims.client)?;
         if self.parts.ended.has_grant(&claims.grant) {
-            return Err(Denied::InvalidToken);
+            return Err(self.no_more(of(), "the grant has ended"));
         }
         Ok(Caller {
             person: claims.person.clone(),
@@ -126,10 +130,10 @@ impl Proving<'_> {
     /// spec: RS-35: a key is a bearer token like any other, and only where it is for.
     fn key(&self, token: &str) -> Result<Caller, Denied> {
         let found = self.parts.access_keys.find(token, &self.resource.url(), self.parts.clock.now());
-        let key = found.ok_or(Denied::InvalidToken)?;
-        let person = self.person(&key.person)?;
+        let key = found.ok_or_else(|| invalid("the access key is unknown or over, or for another endpoint"))?;
+        let person = self.person(&key.person, &AccessKey::client())?;
         if self.parts.ended.has_grant(&key.grant) {
-            return Err(Denied::InvalidToken);
+            return Err(self.no_more((&key.person, &AccessKey::client()), "the grant has ended"));
         }
         Ok(Caller {
             person: key.person.clone(),
@@ -148,8 +152,17 @@ impl Proving<'_> {
     }
 
     /// spec: T-53: whoever may no longer sign in calls nothing, whatever was issued to them.
-    fn person(&self, id: &PersonId) -> Result<&Arc<Person>, Denied> {
-        self.snapshot.people.get(id).filter(|person| !person.shut_out).ok_or(Denied::InvalidToken)
+    fn person(&self, id: &PersonId, client: &ClientId) -> Result<&Arc<Person>, Denied> {
+        let found = self.snapshot.people.get(id).filter(|person| !person.shut_out);
+        found.ok_or_else(|| self.no_more((id, client), "the person may not sign in"))
+    }
+
+    /// A token of somebody's, which was good once or is good elsewhere.
+    fn no_more(&self, (person, client): (&PersonId, &ClientId), why: impl Into<Cow<'static, str>>) -> Denied {
+        let name = self.snapshot.people.get(person).map(|person| person.name.clone());
+        let actor = Actor { person: Some(person.clone()), name, client: Some(client.clone()), address: None };
+        correlation::asked(actor, Some(self.resource.name));
+        invalid(why)
     }
 
     fn verified(&self, token: &str) -> Result<Arc<Verified>, Denied> {
@@ -161,7 +174,7 @@ impl Proving<'_> {
         let claims =
             AccessClaims::verify(token, &settings.public_url, &signing.load(), clock.now()).map_err(|why| {
                 tracing::info!(%why, "token refused");
-                Denied::InvalidToken
+                invalid(why.to_string())
             })?;
         let acr = claims.acr.as_deref().map(Arc::from);
         let sign_in = claims.authenticated_at.map(|at| SignIn { at, acr });
@@ -169,6 +182,11 @@ impl Proving<'_> {
         self.tokens.0.insert(digest, verified.clone());
         Ok(verified)
     }
+}
+
+fn invalid(why: impl Into<Cow<'static, str>>) -> Denied {
+    correlation::because(why);
+    Denied::InvalidToken
 }
 
 fn renewal(person: &Person) -> Renewal {

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_audit::{Actor, Event, Kind, Outcome, Target};
+use portcullis_audit::{Actor, Event, Keep, Kept, Kind, Outcome, Target, Value as Detail, digest_text, keep};
 use portcullis_base::{ApprovalId, CallId, Clock, Digest, ServerName, printable};
+use portcullis_mcp::scan;
 
 use super::{crowd::Seat, parts::Parts};
 use crate::{
@@ -34,6 +35,9 @@ pub(super) struct Record {
     held: Option<Held>,
     decided: Option<Duration>,
     journey: Journey,
+    keeps: Keep,
+    result: Option<Kept>,
+    digest: Option<Digest>,
     _seat: Seat,
 }
 
@@ -155,6 +159,9 @@ impl Record {
             held: None,
             decided: None,
             journey,
+            keeps: Keep::Off,
+            result: None,
+            digest: None,
             _seat: seat,
         }
     }
@@ -163,6 +170,30 @@ impl Record {
     pub(super) fn judged(mut self, definition: Option<Digest>) -> Self {
         self.judged = definition;
         self
+    }
+
+    /// The same of a call of whose result so much is recorded.
+    pub(super) fn keeping(mut self, keeps: Keep) -> Self {
+        self.keeps = keeps;
+        self
+    }
+
+    /// The client is sent this message. If it is the answer, what is kept of it stands in the end of the call; it is what the
+    /// client sees, after rules have masked what they mask.
+    // spec: T-99
+    pub(super) fn says(&mut self, message: &str) {
+        if self.keeps == Keep::Off || self.call.is_none() {
+            return;
+        }
+        let found = |name| scan::member(message, name);
+        let Some(result) = found("result").or_else(|| found("error")) else { return };
+        self.result = keep(self.keeps, result);
+        self.digest = self.keeps.digests().then(|| Digest::of(result.as_bytes()));
+    }
+
+    /// The client is sent an answer that is too large to be gathered: it passes unseen.
+    pub(super) fn says_too_much(&mut self) {
+        self.result = self.keeps.copies().then(Kept::too_large);
     }
 
     /// The same of a call whose decision took so long.
@@ -232,6 +263,12 @@ impl Record {
         }
         if let Some(note) = note {
             event = event.text("note", note);
+        }
+        if let Some(kept) = self.result.take() {
+            event = event.detail("result", Detail::Kept(kept));
+        }
+        if let Some(digest) = self.digest {
+            event = event.text("result_digest", digest_text(&digest));
         }
         self.journal.append_later(event);
     }

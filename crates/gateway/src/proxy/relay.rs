@@ -203,6 +203,7 @@ impl Relay {
             let Some(spoken) = spoken else { continue };
             spoken.event.encode(&mut out);
             if let Some(outcome) = spoken.answer {
+                self.record.says(spoken.event.data.as_deref().unwrap_or_default());
                 self.answered = true;
                 self.record.end(outcome, spoken.note);
                 self.tick.as_mut().reset(Instant::now() + CLOSING);

@@ -420,6 +420,9 @@ impl Turn<'_> {
     ) -> Result<Response<Answer>, Refusal> {
         if seen.is_answer() && (status == StatusCode::OK || (seen.error && status.is_client_error())) {
             record.sent(bytes.len());
+            if let Ok(message) = std::str::from_utf8(&bytes) {
+                record.says(message);
+            }
             record.end(document::outcome(seen), None);
             return Ok(answer::json(status, Answer::Whole(bytes)));
         }
@@ -467,6 +470,7 @@ impl Turn<'_> {
 /// What is said in the place of an answer that is held back.
 fn held_back(said: String, note: &'static str, mut record: Record) -> Response<Answer> {
     record.sent(said.len());
+    record.says(&said);
     record.end(Outcome::Failure, Some(note));
     answer::json(StatusCode::OK, Answer::Whole(said.into()))
 }

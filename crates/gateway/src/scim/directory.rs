@@ -10,7 +10,7 @@ use portcullis_store::{Extent, LinkBy};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::error::ScimError;
-use crate::{app::App, config::Provider, desk::Desk, extract::Source, offboard::How};
+use crate::{app::App, config::Provider, correlation, desk::Desk, extract::Source, offboard::How};
 
 /// The directory of a provider.
 pub struct Directory {
@@ -66,7 +66,9 @@ impl FromRequestParts<Arc<App>> for Directory {
             ));
         };
         let base = format!("{}/scim/v2", app.config.public_url);
-        Ok(Self { provider: provider.id.clone(), link: provider.link.into(), base, source })
+        let directory = Self { provider: provider.id.clone(), link: provider.link.into(), base, source };
+        correlation::asked(directory.actor(), None);
+        Ok(directory)
     }
 }
 

@@ -8,7 +8,7 @@ use portcullis_store::StoreError;
 use serde_json::json;
 
 use super::answer::scim_json;
-use crate::{desk::DeskError, journal::JournalError, limit::TooMany, offboard::OffboardError};
+use crate::{correlation, desk::DeskError, journal::JournalError, limit::TooMany, offboard::OffboardError};
 
 /// An error of this door.
 #[derive(Debug)]
@@ -143,6 +143,7 @@ impl IntoResponse for ScimError {
             "detail": self.detail,
         });
         if let Some(kind) = self.kind {
+            correlation::because(kind);
             body["scimType"] = kind.into();
         }
         let mut response = scim_json(self.status, &body);

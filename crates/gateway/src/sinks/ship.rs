@@ -158,7 +158,7 @@ impl Shipper {
         while let Some(part) = self.sources[at].round.pending.pop() {
             let source = &self.sources[at];
             let sent = self.receiver.send(&source.journal, &source.batch[part.clone()], self.clock.now()).await;
-            let side = self.draw() % 2 == 0;
+            let side = self.draw().is_multiple_of(2);
             let source = &mut self.sources[at];
             let is_held = source.is_held();
             let round = &mut source.round;
@@ -250,7 +250,7 @@ impl Shipper {
         self.failing = Some(failing);
         self.status.change(|reading| reading.is_failing = true);
         // Between half and the whole of it, so that several gateways do not come back together.
-        after.unwrap_or_else(|| most / 2 + most.mul_f64(self.draw() as f64 / f64::from(u32::MAX) / 2.0))
+        after.unwrap_or_else(|| most / 2 + most.mul_f64(f64::from(self.draw()) / f64::from(u32::MAX) / 2.0))
     }
 
     fn works(&mut self) {

@@ -61,6 +61,13 @@ pub(super) struct Round {
     pub refusals: u32,
 }
 
+impl Round {
+    /// Before the first attempt at so many lines.
+    fn of(lines: usize) -> Self {
+        Self { pending: std::iter::once(0..lines).collect(), ..Self::default() }
+    }
+}
+
 impl Source {
     pub fn new(parts: &Parts<'_>, sink: &str, journal: &str) -> Self {
         let file = folder(parts.data, sink).join(format!("{journal}.json"));
@@ -112,7 +119,7 @@ impl Source {
             }
         };
         self.lines = Some(lines);
-        self.round = Round { pending: vec![0..self.batch.len()], ..Round::default() };
+        self.round = Round::of(self.batch.len());
         Ok(is_full)
     }
 
@@ -157,7 +164,7 @@ impl Source {
     /// Begins the batch anew, because nothing of it was taken.
     pub fn hold(&mut self) {
         self.held += 1;
-        self.round = Round { pending: vec![0..self.batch.len()], ..Round::default() };
+        self.round = Round::of(self.batch.len());
     }
 
     /// Whether nothing of the batch was taken the last time either.

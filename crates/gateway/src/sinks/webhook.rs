@@ -43,7 +43,7 @@ impl Webhook {
 /// A line as a JSON value.
 pub(super) fn element(format: Format, text: String) -> Vec<u8> {
     match format {
-        Format::Json => text.into_bytes(),
+        Format::Json | Format::Ocsf => text.into_bytes(),
         Format::Cef => serde_json::Value::String(text).to_string().into_bytes(),
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 pub use self::{
     metrics::{Metrics, StreamOpen},
     process::register as register_process,
-    request::{Arrival, Request},
+    request::{Arrival, Request, Turned},
     trace::{Anchor, Kind, Open, Place, Span, Tracer, Value},
 };
 

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portcullis_audit::{Correlation, Event, Kind as EventKind, Outcome};
-use portcullis_base::printable;
+use portcullis_audit::{Actor, Correlation, Event, Kind as EventKind, Outcome};
+use portcullis_base::{ServerName, printable};
 
 use super::{
     Lines, Telemetry,
@@ -39,6 +39,26 @@ struct Known {
     method: Option<Cow<'static, str>>,
     tool: Option<String>,
     outcome: Option<Outcome>,
+    /// Who asks, as far as they proved it, and of which server.
+    asked: (Actor, Option<ServerName>),
+    /// Why it is turned away.
+    why: Option<Cow<'static, str>>,
+    /// Whether the record tells of a call in it, or of something in it that did not end well.
+    recorded: bool,
+}
+
+/// A request that was turned away, and of which nothing stands in the record.
+pub struct Turned {
+    /// Who asked, as far as they proved it.
+    pub actor: Actor,
+    /// Which server they asked, if they are known.
+    pub server: Option<ServerName>,
+    /// The method of HTTP.
+    pub method: &'static str,
+    /// The route: a pattern, not an address.
+    pub route: Arc<str>,
+    /// Why, if anybody said so.
+    pub why: Option<Cow<'static, str>>,
 }
 
 /// What has just arrived.
@@ -73,6 +93,9 @@ impl Request {
             method: None,
             tool: None,
             outcome: None,
+            asked: Default::default(),
+            why: None,
+            recorded: false,
         };
         Arc::new(Self {
             telemetry: telemetry.clone(),
@@ -133,6 +156,8 @@ impl Request {
     /// Takes over what an event of it says.
     pub fn note(&self, event: &Event) {
         let mut known = self.known();
+        let of_call = matches!(event.kind, EventKind::CallDecided | EventKind::CallEnded);
+        known.recorded |= of_call || event.outcome.is_some_and(|outcome| outcome != Outcome::Success);
         let text = |text: &str| Some(printable(text, NAME));
         let actor = &event.actor;
         if let Some(person) = &actor.person {
@@ -160,6 +185,24 @@ impl Request {
         if event.outcome.is_some() {
             known.outcome = event.outcome;
         }
+    }
+
+    /// It is known who asks, and of which server.
+    pub fn asked(&self, by: Actor, server: Option<ServerName>) {
+        self.known().asked = (by, server);
+    }
+
+    /// If it is turned away, then because of this.
+    pub fn because(&self, why: Cow<'static, str>) {
+        self.known().why = Some(why);
+    }
+
+    /// What is known of it, now that it is turned away; `None` if the record tells of it already.
+    pub fn turned_away(&self) -> Option<Turned> {
+        let known = self.known();
+        let (actor, server) = known.asked.clone();
+        let (method, route, why) = (self.method, known.route.clone(), known.why.clone());
+        (!known.recorded).then_some(Turned { actor, server, method, route, why })
     }
 
     /// The head of the answer is known.

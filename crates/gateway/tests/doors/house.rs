@@ -41,6 +41,7 @@ use portcullis_gateway::{
     passkeys::{self, Passkeys},
     password::{self, Passwords},
     quotas::Quotas,
+    refusals::Refusals,
     roles::Appointments,
     session_labels::SessionLabels,
     snapshot::Snapshot,
@@ -196,6 +197,7 @@ impl House {
         );
         let feed = Feed::load(feed::Sources {
             store: store.clone(),
+            journal: journal.clone(),
             servers: config.servers.clone(),
             toolboxes: config.toolboxes.iter().cloned().map(Arc::new).collect(),
             environment: config.environment.clone(),
@@ -233,6 +235,8 @@ impl House {
             externals: Arc::new(Externals::new(&config, &appointments, &reaching, &store)),
             workloads: Workloads::new(&config, reaching),
             providers,
+            node: "test".into(),
+            refusals: Refusals::new(journal.clone(), dyn_clock.clone()),
             journal,
             origins: Arc::new(Origins::new(&url::Url::parse(ISSUER).unwrap(), config.listen, [])),
             limits: Limits::new(&config, &dyn_clock),
@@ -287,10 +291,12 @@ impl House {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The kinds of events in the journal so far, without its own.
+    /// The kinds of events in the journal so far, without its own and what a start brings.
     pub fn events(&self) -> Vec<String> {
         let kinds = self.journal().into_iter().filter_map(|line| line["event"].as_str().map(str::to_owned));
-        kinds.filter(|kind| kind != "checkpoint" && !kind.starts_with("journal.")).collect()
+        kinds
+            .filter(|kind| !["checkpoint", "key.rotated"].contains(&&**kind) && !kind.starts_with("journal."))
+            .collect()
     }
 
     /// Every byte of the database as text, to look for what must not be in it.

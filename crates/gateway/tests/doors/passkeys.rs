@@ -121,5 +121,6 @@ async fn passkey_proves_one_challenge_of_its_owner_once() {
     let id = encode(ID);
     assert!(!passkeys.remove(&eve.id, &id, Actor::default()).await.unwrap());
     assert!(passkeys.remove(&ada.id, &id, Actor::default()).await.unwrap());
+    assert!(house.events().contains(&"passkey.removed".to_owned()));
     assert_eq!(passkeys.request(&ada.id, &binding).await.unwrap(), None);
 }

@@ -26,7 +26,7 @@ use portcullis_base::{
 use portcullis_gateway::{
     approvals::{self, Approvals},
     authority::{Held, MintError, Minted, RefreshError, Revocation, Whom},
-    config::{Allow, Config, Credential, Sources, ToolList},
+    config::{Allow, Config, Credential, ServerAudit, Sources, ToolList},
     connections::{self, Authorities, Connections},
     decision_point::DecisionPoint,
     ended::Ended,
@@ -191,6 +191,7 @@ impl Gateway {
                 tools: setup.tools,
                 allow: setup.allow,
                 risk: Arc::new(setup.risk.clone()),
+                audit: ServerAudit::default(),
             };
             (name, Arc::new(server))
         });
@@ -210,6 +211,7 @@ impl Gateway {
                 tools: ToolList::Public,
                 allow: Allow::LOCAL,
                 risk: Arc::default(),
+                audit: ServerAudit::default(),
             };
             servers.insert(name, Arc::new(server));
         }

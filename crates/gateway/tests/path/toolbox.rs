@@ -241,6 +241,7 @@ async fn access_to_a_toolbox_gives_none_to_its_servers_nor_the_other_way() {
             tools: server.tools,
             allow: server.allow,
             risk: server.risk.clone(),
+            audit: server.audit,
         };
         snapshot.servers.insert(server.name.clone(), closed.into());
     });

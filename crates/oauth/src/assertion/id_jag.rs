@@ -71,6 +71,19 @@ pub struct IdJag {
     pub claims: Map<String, Value>,
 }
 
+/// Actors that are told of one assertion.
+const MOST_ACTORS: usize = 8;
+
+impl IdJag {
+    /// Who acts for the person, the nearest first: the subjects of `act`, and of the `act` in it (RFC 8693 section 4.1). For the
+    /// record: nothing is allowed or denied by it.
+    pub fn actors(&self) -> Vec<String> {
+        let inner = |actor: &Value| actor.get("act").cloned();
+        let chain = std::iter::successors(self.claims.get("act").cloned(), inner).take(MOST_ACTORS);
+        chain.filter_map(|actor| actor.get("sub")?.as_str().map(str::to_owned)).collect()
+    }
+}
+
 /// Why an ID-JAG is not taken: for the log. The client learns only that it is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdJagError {

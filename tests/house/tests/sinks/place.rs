@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_house::{
     gateway::launcher,
     http::{Request, request},
@@ -139,7 +140,12 @@ impl Place {
     }
 
     fn call(&self, token: &str, message: &str) -> Request {
-        let params = json!({ "name": "echo", "arguments": { "message": message }, "_meta": {
+        self.call_of(token, "echo", message)
+    }
+
+    /// A call of a tool that need not be there.
+    pub fn call_of(&self, token: &str, tool: &str, message: &str) -> Request {
+        let params = json!({ "name": tool, "arguments": { "message": message }, "_meta": {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} } });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
         request(&self.authority, "POST", "/mcp/sample")
@@ -147,7 +153,7 @@ impl Place {
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
             .header("mcp-method", "tools/call")
-            .header("mcp-name", "echo")
+            .header("mcp-name", &format!("=?base64?{}?=", STANDARD.encode(tool)))
             .json(&body)
     }
 
@@ -167,7 +173,7 @@ impl Place {
     }
 
     /// A number of the gateway's metrics.
-    pub fn metric(&self, name: &str) -> Result<f64> {
+    pub fn metric(&self, name: &str) -> Result<u64> {
         let mut stream = TcpStream::connect(&self.operations)?;
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.operations)?;
         let mut text = String::new();

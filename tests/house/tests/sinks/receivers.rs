@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::place::free_port;
 
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cache/receivers/bin/python");
+pub const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cache/receivers/bin/python");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../receivers/receiver.py");
 const RSYSLOG: &str = "/usr/sbin/rsyslogd";
 

@@ -14,6 +14,7 @@ use portcullis_gateway::{key_ring, reseal};
 use portcullis_house::{
     gateway::{ALICE, BOB, TestGateway},
     http::{Answer, request},
+    overheard::{Log, holds, overheard},
     person::{Browser, Client, parameter, tokens},
 };
 use serde_json::{Value, json};
@@ -22,7 +23,6 @@ use url::Url;
 use crate::{
     account_site::{begin, send},
     behind::{Behind, Reply, Seen},
-    overheard::{Log, holds, overheard},
     visit::{offboard, signed_in},
 };
 

@@ -50,7 +50,7 @@ async fn t30_no_route_answers_under_a_foreign_host() -> Result<()> {
     let house = TestGateway::start().await?;
     let port = house.authority.rsplit(':').next().unwrap_or_default().to_owned();
     let (_, tokens) = house.client("sample", ALICE).await?;
-    let before = house.journal().await?.len();
+    let before = processed(&house).await?;
     let foreign = [
         "evil.example".to_owned(),
         format!("evil.example:{port}"),
@@ -76,7 +76,7 @@ async fn t30_no_route_answers_under_a_foreign_host() -> Result<()> {
         let answer = house.request(method, &absolute).send().await?;
         assert!([400, 421].contains(&answer.status), "{method} {absolute}: {}", answer.status);
     }
-    assert_eq!(house.journal().await?.len(), before, "something was processed");
+    assert_eq!(processed(&house).await?, before, "something was processed");
     for (method, path) in GUARDED.into_iter().chain(OPEN) {
         let ours = house.request(method, path).host(Some(&format!("localhost:{port}"))).send().await?;
         assert_ne!(ours.status, 421, "{method} {path} as localhost");
@@ -220,4 +220,9 @@ async fn t32_a_trusted_proxy_is_believed_about_the_address_and_nothing_else() ->
         .await?;
     assert_eq!(metadata.json()["issuer"], format!("http://{}", house.authority));
     house.stop().await
+}
+
+/// Lines of the record but for those that say that somebody was turned away.
+async fn processed(house: &TestGateway) -> Result<usize> {
+    Ok(house.journal().await?.iter().filter(|line| line["event"] != "request.refused").count())
 }

@@ -35,7 +35,15 @@ const FORGERIES: [&str; 7] = [
 // spec: T-97
 #[tokio::test(flavor = "multi_thread")]
 async fn t97_nothing_foreign_can_write_a_line_or_a_member() -> Result<()> {
-    let house = TestGateway::start().await?;
+    // Whether a part is kept or everything.
+    for settings in ["", "audit: { arguments: full, results: full }"] {
+        forge(settings).await?;
+    }
+    Ok(())
+}
+
+async fn forge(settings: &str) -> Result<()> {
+    let house = TestGateway::with(settings).await?;
     let behind = Behind::with(|seen| {
         let text = seen.body["params"]["arguments"]["fail"].as_str()?;
         Some(Reply::Json(
@@ -115,6 +123,119 @@ async fn t97_nothing_foreign_can_write_a_line_or_a_member() -> Result<()> {
     }
     let report = proof(house.data())?;
     assert!(report.holds(), "{:?}", report.fault);
+    house.stop().await
+}
+
+/// Secrets in the clothes in which programs hand them to tools, and what no line of the record may hold of them.
+fn canaries() -> (Value, Vec<String>) {
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let wrapped = STANDARD.encode("Authorization: Bearer canary-wrapped");
+    let basic = STANDARD.encode("alice:canary-basic-pair");
+    let inner = json!({ "client_secret": "canary-in-json" }).to_string();
+    let twice = json!({ "body": inner }).to_string();
+    let given = json!({
+        "path": "/tmp/report.txt",
+        "config": { "db": [{ "user": "app", "password": "canary-by-name" }], "apiKey": ["canary-in-a-list"] },
+        "headers": { "Authorization": "Bearer canary-bearer", "Cookie": "sid=canary-cookie", "X-Note": "as Bearer canary-loose" },
+        "url": "https://bob:canary-userinfo@db.example/x?access_token=canary-query&page=2",
+        "cmd": "login --token canary-option --password=canary-assigned -v",
+        "env": "DB_PASSWORD=canary-in-env",
+        "json": inner,
+        "twice": twice,
+        "known": [format!("key {token} of the build"), "AKIAIOSFODNN7EXAMPLE", "xoxb-1234567890-canaryslack"],
+        "jwt": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl",
+        "pem": "-----BEGIN PRIVATE KEY-----\nMIIcanarypem\n-----END PRIVATE KEY-----",
+        "wrapped": wrapped,
+        "basic": format!("Basic {basic}"),
+    });
+    let own = ["canary", "Y2FuYXJ5", "IOSFODNN7"].map(str::to_owned);
+    (given, own.into_iter().chain([token.to_owned(), wrapped, basic]).collect())
+}
+
+// spec: T-99
+#[tokio::test(flavor = "multi_thread")]
+async fn t99_no_secret_of_a_call_or_its_result_is_in_the_record() -> Result<()> {
+    let (given, forbidden) = canaries();
+    let returned = given.clone();
+    let behind = Behind::with(move |seen| {
+        let result = json!({ "resultType": "complete", "structuredContent": returned,
+            "content": [{ "type": "text", "text": returned.to_string() }, { "type": "text", "text": "done: report" }] });
+        (seen.rpc() == "tools/call").then(|| Reply::Json(200, seen.result(result)))
+    })
+    .await?;
+    let house = TestGateway::with("audit: { arguments: redacted, results: redacted }").await?;
+    house.protect("behind", behind.at).await?;
+    let (_, tokens) = house.client("behind", ALICE).await?;
+    let token = tokens.access.as_str();
+    let session = house.session("behind", token).await?;
+    let call = house.call("behind", token, "store", given.clone());
+    let call = call.header("x-api-key", "canary-header").header("cookie", "sid=canary-request-cookie");
+    assert!(call.send().await?.text().contains("canary-by-name"), "the call itself is as it was");
+    let old =
+        json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": "store", "arguments": given } });
+    house.legacy("behind", token, &session, &old).send().await?;
+    let uri = json!({ "uri": "https://bob:canary-uri@db.example/doc?sig=x&token=canary-uri-token" });
+    house.modern("behind", token, 3, "resources/read", uri).send().await?;
+    house.request("GET", "/mcp/behind?access_token=canary-in-address").bearer("canary-bad-token").send().await?;
+    let ended: Vec<_> = house.events("call.ended").await?;
+    let kept = ended.iter().filter(|line| line["details"]["result"]["structuredContent"]["path"] == "/tmp/report.txt");
+    assert_eq!(kept.count(), 2, "{ended:#?}");
+    let decided = house.events("call.decided").await?;
+    assert!(
+        decided.iter().any(|line| line["details"]["arguments"]["config"]["db"][0]["user"] == "app"),
+        "{decided:#?}"
+    );
+    let raw: String = segments(house.data())?.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+    for secret in &forbidden {
+        let line = raw.lines().find(|line| line.contains(secret.as_str()));
+        assert!(line.is_none(), "{secret} is in {}", line.unwrap_or_default());
+    }
+    house.stop().await
+}
+
+// spec: T-99
+#[tokio::test(flavor = "multi_thread")]
+async fn t99_how_much_is_kept_is_said_by_server_and_what_rules_mask_is_kept_by_none() -> Result<()> {
+    let behind = Behind::with(|seen| {
+        let result = json!({ "resultType": "complete", "structuredContent": { "iban": "DE-canary", "n": 1 },
+            "content": [{ "type": "text", "text": "for the pin 1234" }] });
+        (seen.rpc() == "tools/call").then(|| Reply::Json(200, seen.result(result)))
+    })
+    .await?;
+    let rules = "rules: [{ rule: masked, who: '*', what: [whole, part, digest, off], redact: [args.card, result.structuredContent.iban] }]";
+    let house = TestGateway::with(rules).await?;
+    for how in ["full", "redacted", "digest", "off"] {
+        let name = if how == "full" {
+            "whole"
+        } else if how == "redacted" {
+            "part"
+        } else {
+            how
+        };
+        let url = format!("http://{}/mcp", behind.at);
+        house.protect_as(json!({ "name": name, "url": url, "audit": { "arguments": how, "results": how } })).await?;
+    }
+    let arguments = json!({ "card": "card-canary", "pin": "1234", "note": "x" });
+    for (name, argument, result) in [
+        ("whole", json!("1234"), json!(1)),
+        ("part", json!("[masked]"), json!(1)),
+        ("digest", Value::Null, Value::Null),
+        ("off", Value::Null, Value::Null),
+    ] {
+        let (_, tokens) = house.client(name, ALICE).await?;
+        house.call(name, &tokens.access, "pay", arguments.clone()).send().await?;
+        let last =
+            async |kind: &str| anyhow::Ok(house.events(kind).await?.pop().context("an event")?["details"].clone());
+        let (decided, ended) = (last("call.decided").await?, last("call.ended").await?);
+        assert_eq!((&decided["arguments"]["pin"], &ended["result"]["structuredContent"]["n"]), (&argument, &result));
+        let digests = ["whole", "digest"].contains(&name);
+        for (details, key) in [(&decided, "arguments_digest"), (&ended, "result_digest")] {
+            let text = details[key].as_str().unwrap_or_default();
+            assert_eq!(text.starts_with("sha256:"), digests, "{name}: {details}");
+        }
+    }
+    let raw: String = segments(house.data())?.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+    assert!(!raw.contains("card-canary") && !raw.contains("DE-canary"));
     house.stop().await
 }
 

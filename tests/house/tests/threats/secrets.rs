@@ -8,14 +8,12 @@ use portcullis_gateway::root_key::RootKey;
 use portcullis_house::{
     gateway::{ALICE, TestGateway},
     http::Answer,
+    overheard::{holds, overheard},
     person::{Browser, Client, REDIRECT, VERIFIER, form, parameter, tokens},
 };
 use serde_json::json;
 
-use crate::{
-    behind::{Behind, Reply},
-    overheard::{holds, overheard},
-};
+use crate::behind::{Behind, Reply};
 
 /// Everything that was secret in a run, and every answer that a client saw.
 #[derive(Default)]

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::{Held, MintError, Minted, RefreshError, Revocation, Whom},
-    config::{Allow, Credential, HeaderCredential, Holders, KeySource, OAuth, ToolList},
+    config::{Allow, Credential, HeaderCredential, Holders, KeySource, OAuth, ServerAudit, ToolList},
     connections::{Authorities, Connections, Parts, Presented},
     feed::Follower,
     journal::{self, Durability, Journal},
@@ -371,6 +371,7 @@ pub(crate) fn server_at(url: &str, name: &str, credential: Credential) -> Server
         request_headers: Arc::default(),
         allow: Allow::REMOTE,
         risk: Arc::default(),
+        audit: ServerAudit::default(),
         tools: ToolList::Personal,
     }
 }

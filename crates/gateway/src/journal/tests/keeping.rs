@@ -237,6 +237,7 @@ fn old_segments_go_to_the_archive_and_then_away_and_what_is_left_follows_from_th
     let rest = journal.keep(&retention).unwrap();
     assert!(rest.removed > 2 && rest.held_by.is_none());
 
+    assert!(place.kinds().contains(&"journal.removed".to_owned()), "it is written down before");
     let report = proof(&place);
     assert_eq!((report.fault.clone(), report.manifests), (None, kept.sealed));
     assert_eq!(report.removed_through, report.first_seq - 1);

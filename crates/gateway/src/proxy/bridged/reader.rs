@@ -122,7 +122,12 @@ impl Reader {
         let mut ended = false;
         while out.len() < PIECE {
             match self.ear.poll_next(cx) {
-                Poll::Ready(Some((number, text))) => self.event(number, &text).encode(&mut out),
+                Poll::Ready(Some((number, text))) => {
+                    if let Some(record) = &mut self.record {
+                        record.says(&text);
+                    }
+                    self.event(number, &text).encode(&mut out);
+                }
                 Poll::Ready(None) => {
                     ended = true;
                     break;

@@ -15,7 +15,7 @@ use http::{StatusCode, header};
 use portcullis_base::{Secret, ServerName};
 use portcullis_gateway::{
     authority::{Authority, Begun, Held},
-    config::{Allow, ClientProof, Credential, OAuth, OAuthClient, ToolList},
+    config::{Allow, ClientProof, Credential, OAuth, OAuthClient, ServerAudit, ToolList},
     outbound::{AddressPolicy, Dialer, Outbound, Reach},
     snapshot::{Server, Snapshot},
     upstream::{Egress, Limits, Location, UpstreamUrl},
@@ -233,6 +233,7 @@ pub fn server_at(url: &str, credential: Credential) -> Server {
         tools: ToolList::Personal,
         allow: Allow::REMOTE,
         risk: Arc::default(),
+        audit: ServerAudit::default(),
     }
 }
 
