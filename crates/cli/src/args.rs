@@ -410,15 +410,24 @@ Examples:
     },
     /// Check the journal: every line chained to the one before, every checkpoint signed
     ///
-    /// Needs no running gateway and no database. Exit code 1 when something is changed, missing or out of order.
+    /// Needs no running gateway and no database. Exit code 1 when something is changed, missing or out of order. An export
+    /// can be checked if it is whole: JSONL without a filter. What a filter chose proves nothing by itself.
     #[command(after_help = "\
 Examples:
   portcullis audit verify
   portcullis audit verify --data /var/lib/portcullis
-  portcullis audit verify backup/journal/node")]
+  portcullis audit verify backup/journal/node
+  portcullis audit verify audit.jsonl --keys backup/journal
+  portcullis audit verify --witness /mnt/elsewhere/heads.jsonl")]
     Verify {
-        /// Journals: directories of one node, or a journal directory with several [default: those of --data]
+        /// Journals: directories of one node, a journal directory with several, or whole exports [default: those of --data]
         paths: Vec<PathBuf>,
+        /// Where the public keys are, NODE.pub.json [default: beside the journal, and the journal directory of --data]
+        #[arg(long, value_name = "FOLDER")]
+        keys: Option<PathBuf>,
+        /// Heads that a witness has noted: a file of them, or a folder of time stamps; the journal must go through each
+        #[arg(long, value_name = "FILE")]
+        witness: Vec<PathBuf>,
         /// Answer in JSON, one journal a line
         #[arg(long)]
         json: bool,

@@ -13,6 +13,8 @@ mod behind;
 mod refresh;
 #[path = "crash/rounds.rs"]
 mod rounds;
+#[path = "crash/tampering.rs"]
+mod tampering;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -18,6 +18,8 @@ pub async fn run(command: &Audit, settings: &Settings) -> Result<()> {
         Audit::Export(export) => export::write(export, settings).await,
         Audit::Reindex { node } => reindex::again(node.as_deref(), settings).await,
         Audit::Sinks { json } => sinks::tell(*json, settings),
-        Audit::Verify { paths, json } => verify::prove(paths, *json, settings),
+        Audit::Verify { paths, keys, witness, json } => {
+            verify::Proof::of(keys.as_deref(), witness, settings)?.of_all(paths, *json)
+        }
     }
 }

@@ -66,7 +66,8 @@ fn defaults_are_complete_and_valid() {
     assert!(config.identity.local_accounts);
 }
 
-const SECRETS: [(&str, &str); 14] = [
+const SECRETS: [(&str, &str); 15] = [
+    ("WITNESS_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSy"),
     ("SIEM_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
     ("PDP_TOKEN", "s"),
     ("KEY", "k"),
@@ -162,7 +163,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_name() {
     portcullis.yaml:1: listne: unknown key; did you mean "listen"?
         known here: listen, operations, public_url, data, database, root_key, root_key_command, identity, roles, access_keys, servers, toolboxes, default_resource, legacy_sse, rules, decision_point, approvals, notify, access_requests, break_glass, sessions, tokens, clients, outbound, telemetry, trusted_proxies, limits, audit
     portcullis.yaml:3: audit.durabilty: unknown key; did you mean "durability"?
-        known here: durability, arguments, results, reads_without_journal, segment, retention, free_space, index, sinks
+        known here: durability, arguments, results, reads_without_journal, segment, retention, witness, free_space, index, sinks
     portcullis.yaml:4: clients.frobnicate: unknown key
         known here: registration, registration_limits, metadata_documents, redirect_schemes, configured
     "#);
@@ -567,7 +568,23 @@ fn witnesses_of_the_journal_are_one_place_each() {
     let config = Config::load(&sources(good, &SECRETS, &[])).unwrap_or_else(|problems| panic!("{problems}")).config;
     let every: Vec<_> = config.audit.witnesses.iter().map(|witness| witness.every.as_secs()).collect();
     assert_eq!(every, [5, 60, 60, 3600]);
-    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @"");
+    assert_snapshot!(problems("audit:\n  witness:\n    - { file: a, git: b }\n    - { every: 1m }\n    - { file: a, secret: env:X }\n    - { webhook: http://w.example/h, secret: plain }\n    - { fiel: x }\n"), @r#"
+    portcullis.yaml:3: audit.witness[0]: must say where heads are noted: in one place
+        write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL
+    portcullis.yaml:4: audit.witness[1]: must say where heads are noted: in one place
+        write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL
+    portcullis.yaml:5: audit.witness[2].secret: is of no use without `webhook`
+        take it out: what is noted is signed with the key of the journal
+    portcullis.yaml:6: audit.witness[3].webhook: is plain http to another machine: whoever is in between can read what waits
+        write an https:// URL; http is for a program on this machine
+    portcullis.yaml:6: audit.witness[3].secret: a secret must not stand in the file itself
+        write secret: env:NAME to take it from an environment variable, or file:PATH to take it from a file
+        example: secret: env:WITNESS_SECRET
+    portcullis.yaml:7: audit.witness[4]: must say where heads are noted: in one place
+        write one of file: PATH, git: FOLDER, webhook: URL with secret:, timestamp: URL
+    portcullis.yaml:7: audit.witness[4].fiel: unknown key; did you mean "file"?
+        known here: every, file, git, webhook, timestamp, secret
+    "#);
 }
 
 #[test]
@@ -582,5 +599,17 @@ fn keeping_of_the_journal_is_bounded() {
     assert_eq!(audit.retention.keep_for, Some(Duration::from_hours(24 * 400)));
     assert_eq!((audit.retention.size, audit.retention.archive), (Some(50_000_000_000), Some("old".into())));
     assert_eq!(audit.reads_without_journal, ReadsWithoutJournal::Deny);
-    assert_snapshot!(problems("audit:\n  segment: { size: 1KiB, age: 1s }\n  retention: { for: 1h, archive: { foldr: x } }\n  reads_without_journal: refuse\n"), @"");
+    assert_snapshot!(problems("audit:\n  segment: { size: 1KiB, age: 1s }\n  retention: { for: 1h, archive: { foldr: x } }\n  reads_without_journal: refuse\n"), @r#"
+    portcullis.yaml:2: audit.segment.size: expected a size from 16KiB to 1GiB, found "1KiB"
+        example: size: 64MiB
+    portcullis.yaml:2: audit.segment.age: expected a duration from 1m to 366d, found "1s"
+        example: age: 24h
+    portcullis.yaml:3: audit.retention.for: expected a duration from 1d to 36600d, found "1h"
+        example: for: 400d
+    portcullis.yaml:3: audit.retention.archive.folder: is missing: expected a path
+        example: folder: /mnt/archive/portcullis
+    portcullis.yaml:3: audit.retention.archive.foldr: unknown key; did you mean "folder"?
+        known here: folder
+    portcullis.yaml:4: audit.reads_without_journal: expected one of allow, deny, found "refuse"
+    "#);
 }
