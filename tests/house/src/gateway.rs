@@ -308,7 +308,7 @@ impl TestGateway {
             running.stop().await.map_err(|error| anyhow!("{error}"))?;
         }
         done(&data)?;
-        let (running, authority) = run(folder.path(), &settings, &authority, (clock.clone(), access)).await?;
+        let (running, authority) = Box::pin(run(folder.path(), &settings, &authority, (clock.clone(), access))).await?;
         let (app, invitation) = (running.app.clone(), running.invitation.clone());
         Ok(Self { app, clock, authority, invitation, running: Some(running), settings, access, data, folder })
     }

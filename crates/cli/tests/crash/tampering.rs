@@ -107,7 +107,7 @@ fn lines(path: &Path) -> Result<Vec<String>> {
 
 fn write(path: &Path, lines: &[String]) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(fs::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())?)
+    Ok(fs::write(path, lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())?)
 }
 
 /// Gives every line from `from` on the hash that follows from the line before, and checkpoints what they say of it.
@@ -151,12 +151,23 @@ async fn t98_whatever_is_done_to_a_journal_is_found_and_located_by_the_command()
         Ok(())
     };
     assert_eq!(edit(&flipped, &[])?, place(at, "the line is not what was written"));
+    let without = |lines: &mut Vec<String>| {
+        lines.remove(at);
+        Ok(())
+    };
+    let swapped = |lines: &mut Vec<String>| {
+        lines.swap(at, at + 1);
+        Ok(())
+    };
     let missing = format!("lines are missing: number {} should stand here", first + at as u64);
-    assert_eq!(edit(&|lines| Ok(drop(lines.remove(at))), &[])?, place(at, &missing));
+    assert_eq!(edit(&without, &[])?, place(at, &missing));
     let moved = format!("the line is out of order: number {} should stand here", first + at as u64);
-    assert_eq!(edit(&|lines| Ok(lines.swap(at, at + 1)), &[])?, place(at, &moved));
+    assert_eq!(edit(&swapped, &[])?, place(at, &moved));
     // Where the end was cut off, only a witness can tell.
-    let cut = |lines: &mut Vec<String>| Ok(lines.truncate(at));
+    let cut = |lines: &mut Vec<String>| {
+        lines.truncate(at);
+        Ok(())
+    };
     assert_eq!(edit(&cut, &[])?, None);
     assert_eq!(edit(&cut, &heads)?, place(at, "the end is missing"));
     // All that follows written anew, but nobody has the key for the next checkpoint.
@@ -190,6 +201,14 @@ async fn t98_whatever_is_done_to_a_journal_is_found_and_located_by_the_command()
     let remove_all = |copy: &Path| {
         fs::remove_file(beside(copy, one.manifest.as_ref())?)?;
         remove(copy)
+    };
+    let without = |lines: &mut Vec<String>| {
+        lines.remove(at);
+        Ok(())
+    };
+    let swapped = |lines: &mut Vec<String>| {
+        lines.swap(at, at + 1);
+        Ok(())
     };
     let missing = format!("lines are missing: number {} should stand here", one.first_seq);
     assert_eq!(scene.after(remove_all, &[])?, gone(&two.packed, &missing));

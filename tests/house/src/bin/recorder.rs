@@ -27,10 +27,15 @@ fn main() -> ExitCode {
     match record() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("recorder: {error:#}");
+            tell(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the output of a command-line program")]
+fn tell(error: impl std::fmt::Display) {
+    eprintln!("recorder: {error}");
 }
 
 fn record() -> Result<()> {
@@ -74,9 +79,9 @@ fn write(journal: &Journal, name: &str) {
             match journal.append_blocking(event) {
                 // One write for one line: it is told whole or not at all.
                 Ok(place) => {
-                    drop(io::stdout().write_all(format!("{} {kind} {}\n", place.seq, call.as_str()).as_bytes()))
+                    drop(io::stdout().write_all(format!("{} {kind} {}\n", place.seq, call.as_str()).as_bytes()));
                 }
-                Err(error) => eprintln!("recorder: {error}"),
+                Err(error) => tell(error),
             }
         }
     }
