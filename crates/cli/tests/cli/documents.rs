@@ -168,6 +168,8 @@ fn commands_in_sentences_of_the_guides_are_commands() {
         "docs/guides/bridge.md",
         "docs/guides/toolboxes.md",
         "docs/guides/approvals.md",
+        "docs/guides/audit.md",
+        "docs/guides/telemetry.md",
     ] {
         let found = mentioned(&documentation(guide));
         assert!(!found.is_empty(), "{guide}: no command is found any more");

@@ -6,7 +6,7 @@ use portcullis_audit::IndexRow;
 use portcullis_base::Timestamp;
 use portcullis_store::{AuditCursor, AuditEntry, DatabaseSettings, Store};
 
-use super::{Sandbox, transcript};
+use super::{Sandbox, blocks, commands, documentation, transcript};
 
 /// The index of another node's journal, which is not here: a call with what it said.
 async fn a_call(sandbox: &Sandbox) {
@@ -118,5 +118,48 @@ async fn insight_counts_what_was_indexed_and_says_what_it_cannot_read() {
     assert!(told["total"]["p50_us"].as_i64().is_some_and(|micros| (1_350_000..1_650_000).contains(&micros)), "{told}");
     for wrong in [["--range", "1y"], ["--from", "yesterday"]] {
         assert_eq!(sandbox.run(&["insight", wrong[0], wrong[1]]).code, 2, "{wrong:?}");
+    }
+}
+
+/// Secrets of the guides' settings, by their length: keys of hooks are those of Standard Webhooks.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+#[test]
+fn settings_of_the_guides_are_taken() {
+    let guides = ["docs/guides/audit.md", "docs/guides/telemetry.md"].map(documentation);
+    let settings: Vec<String> = guides.iter().flat_map(|guide| blocks(guide, "yaml")).collect();
+    assert!(settings.len() >= 6, "the settings are not found any more");
+    for text in settings.iter().filter(|text| !text.contains("scrape_configs")) {
+        let sandbox = Sandbox::new();
+        for name in ["OTLP_AUTHORIZATION", "SIEM_SECRET", "WITNESS_SECRET"] {
+            sandbox.write(name, SECRET);
+        }
+        // Certificates are read when the settings are.
+        let text = text.replace("env:", "file:");
+        let text: Vec<&str> = text.lines().filter(|line| !line.contains("company-ca.pem")).collect();
+        sandbox.write("portcullis.yaml", &text.join("\n"));
+        let shown = sandbox.run(&["config", "show"]);
+        assert_eq!(shown.code, 0, "{}", transcript(&shown));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_guide_find_tell_export_and_prove() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.add_person("alice", &[]).code, 0);
+    a_call(&sandbox).await;
+    sandbox.write("portcullis.yaml", "audit: { witness: [{ file: heads.jsonl }] }\n");
+    let up = ["up", "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"];
+    assert_eq!(sandbox.start(&up, "Ctrl-C stops").stop(), 0);
+    let commands = commands(&documentation("docs/guides/audit.md"));
+    assert!(commands.len() >= 9, "the commands are not found any more: {commands:?}");
+    for command in commands {
+        let command = command
+            .replace("audit show CALL", "audit show call_1")
+            .replace("/backup/journal --keys /backup/keys", "data/journal --keys data/journal")
+            .replace("/mnt/elsewhere/heads.jsonl", "heads.jsonl");
+        let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
+        let ended = sandbox.run(&arguments);
+        assert_eq!(ended.code, 0, "{command}\n{}", transcript(&ended));
     }
 }

@@ -151,11 +151,11 @@ async fn t98_whatever_is_done_to_a_journal_is_found_and_located_by_the_command()
         Ok(())
     };
     assert_eq!(edit(&flipped, &[])?, place(at, "the line is not what was written"));
-    let without = |lines: &mut Vec<String>| {
+    let without = |lines: &mut Vec<String>| -> Result<()> {
         lines.remove(at);
         Ok(())
     };
-    let swapped = |lines: &mut Vec<String>| {
+    let swapped = |lines: &mut Vec<String>| -> Result<()> {
         lines.swap(at, at + 1);
         Ok(())
     };
@@ -164,7 +164,7 @@ async fn t98_whatever_is_done_to_a_journal_is_found_and_located_by_the_command()
     let moved = format!("the line is out of order: number {} should stand here", first + at as u64);
     assert_eq!(edit(&swapped, &[])?, place(at, &moved));
     // Where the end was cut off, only a witness can tell.
-    let cut = |lines: &mut Vec<String>| {
+    let cut = |lines: &mut Vec<String>| -> Result<()> {
         lines.truncate(at);
         Ok(())
     };
@@ -202,11 +202,11 @@ async fn t98_whatever_is_done_to_a_journal_is_found_and_located_by_the_command()
         fs::remove_file(beside(copy, one.manifest.as_ref())?)?;
         remove(copy)
     };
-    let without = |lines: &mut Vec<String>| {
+    let without = |lines: &mut Vec<String>| -> Result<()> {
         lines.remove(at);
         Ok(())
     };
-    let swapped = |lines: &mut Vec<String>| {
+    let swapped = |lines: &mut Vec<String>| -> Result<()> {
         lines.swap(at, at + 1);
         Ok(())
     };
