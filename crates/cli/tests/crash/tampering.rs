@@ -202,14 +202,6 @@ async fn t98_whatever_is_done_to_a_journal_is_found_and_located_by_the_command()
         fs::remove_file(beside(copy, one.manifest.as_ref())?)?;
         remove(copy)
     };
-    let without = |lines: &mut Vec<String>| -> Result<()> {
-        lines.remove(at);
-        Ok(())
-    };
-    let swapped = |lines: &mut Vec<String>| -> Result<()> {
-        lines.swap(at, at + 1);
-        Ok(())
-    };
     let missing = format!("lines are missing: number {} should stand here", one.first_seq);
     assert_eq!(scene.after(remove_all, &[])?, gone(&two.packed, &missing));
     let swap = |copy: &Path| {
