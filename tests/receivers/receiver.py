@@ -82,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
             except WebhookVerificationError:
                 return self.answer(401)
             data = message["data"]
+            if message["type"] == "journal.head":
+                self.keep([data])
+                return self.answer(204)
             self.keep([{"id": headers["webhook-id"], "type": message["type"], **data, "text": line} for line in data.pop("lines")])
             self.answer(204)
 

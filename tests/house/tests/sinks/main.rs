@@ -7,3 +7,4 @@ mod poison;
 mod receivers;
 mod story;
 mod threat;
+mod witness;

@@ -61,13 +61,18 @@ impl Place {
 
     /// Writes the settings: these sinks, and the hosts that they are at.
     pub fn settings(&self, sinks: &Value, hosts: &[String]) -> Result<()> {
+        self.audited(&json!({ "sinks": sinks }), hosts)
+    }
+
+    /// The same with everything that the settings say of the record.
+    pub fn audited(&self, audit: &Value, hosts: &[String]) -> Result<()> {
         let text = format!(
             "listen: {}\noperations: {}\ndata: {}\noutbound: {}\naudit: {}\n{OPEN}",
             self.authority,
             self.operations,
             self.path().join("data").display(),
             json!({ "private_hosts": hosts }),
-            json!({ "sinks": sinks }),
+            audit,
         );
         Ok(fs::write(self.path().join("portcullis.yaml"), text)?)
     }

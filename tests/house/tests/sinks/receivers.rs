@@ -68,6 +68,20 @@ impl Receiver {
         Ok(Some(receiver))
     }
 
+    /// An authority for time stamps, with its certificates in `folder`.
+    pub fn stamps(folder: &Path, options: &[&str]) -> Result<Option<Self>> {
+        if !is_there(PYTHON) {
+            return Ok(None);
+        }
+        let port = free_port()?;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../receivers/tsa.py");
+        let mut command = vec![PYTHON.into(), script.into(), port.to_string(), folder.display().to_string()];
+        command.extend(options.iter().map(|option| (*option).to_owned()));
+        let mut receiver = Self { port, out: folder.join("reply.tsr"), command, child: None };
+        receiver.start()?;
+        Ok(Some(receiver))
+    }
+
     /// A syslog server that asks for a certificate of its own authority.
     pub fn rsyslog(folder: &Path) -> Result<Option<Self>> {
         if !is_there(RSYSLOG) {
