@@ -3,10 +3,12 @@
 //! one machine.
 //!
 //! The numbers that count are ratios between rows of one run; absolute numbers belong to the machine. Run it with
-//! `cargo run --release -p portcullis-bench -- run`. It is not part of the tests. `-- index` measures the index of the journals.
+//! `cargo run --release -p portcullis-bench -- run`. It is not part of the tests. `-- index` measures the index of the journals,
+//! `-- journal` what the journal alone takes of a call.
 
 mod http;
 mod index;
+mod journal;
 mod load;
 mod report;
 mod sessions;
@@ -33,6 +35,8 @@ enum Command {
     Run(Run),
     /// Fill the audit index, and ask it.
     Index(index::Index),
+    /// What the journal alone takes of a call.
+    Journal(journal::Alone),
     /// The fast upstream (started by `run` as a process of its own).
     Upstream {
         /// Where to listen.
@@ -76,6 +80,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(run) => runtime.block_on(measure(run)),
         Command::Index(index) => runtime.block_on(index::run(&index)),
+        Command::Journal(alone) => journal::run(&alone),
         Command::Upstream { listen, speaks } => runtime.block_on(upstream::serve(listen, speaks)),
     }
 }

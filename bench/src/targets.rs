@@ -39,7 +39,11 @@ impl Endpoint {
     pub const SESSIONS: Self = Self { name: "old", path: "/mcp/old", about: "a server of 2025-11-25" };
     /// A toolbox over the server of 2026-07-28.
     pub const TOOLBOX: Self = Self { name: "box", path: "/mcp/box", about: "a toolbox" };
-    const ALL: [Self; 3] = [Self::STATELESS, Self::SESSIONS, Self::TOOLBOX];
+    /// The same server, of whose calls the record keeps no bodies, masked bodies, everything.
+    const WITHOUT: Self = Self { name: "without", path: "/mcp/without", about: "no bodies in the record" };
+    const REDACTED: Self = Self { name: "redacted", path: "/mcp/redacted", about: "masked bodies in the record" };
+    const FULL: Self = Self { name: "full", path: "/mcp/full", about: "full bodies in the record" };
+    const ALL: [Self; 6] = [Self::STATELESS, Self::SESSIONS, Self::TOOLBOX, Self::WITHOUT, Self::REDACTED, Self::FULL];
 }
 
 /// A place to send the measured call to.
@@ -159,6 +163,9 @@ impl House {
         house.targets.push(house.session("2025-11-25 to 2026-07-28", Endpoint::STATELESS).await?);
         house.targets.push(house.session("2025-11-25 straight", Endpoint::SESSIONS).await?);
         house.targets.push(house.stateless("toolbox", Endpoint::TOOLBOX, "bench__work"));
+        house.targets.push(house.stateless("no bodies in the record", Endpoint::WITHOUT, "work"));
+        house.targets.push(house.stateless("masked bodies in the record", Endpoint::REDACTED, "work"));
+        house.targets.push(house.stateless("full bodies in the record", Endpoint::FULL, "work"));
         Ok(house)
     }
 
@@ -261,12 +268,22 @@ fn stateless_call(authority: &str, path: &str, token: Option<&str>, tool: &str) 
 }
 
 fn gateway_settings(upstream: SocketAddr, old: SocketAddr) -> String {
+    let server = |name: &str, at: SocketAddr, audit: &str| {
+        let limits = "limits: { concurrent: 1000 }, access: [{ group: '*', allow: ['*'] }]";
+        format!("  - {{ name: {name}, url: http://{at}/mcp, {limits}{audit} }}\n")
+    };
+    let servers = [
+        server("bench", upstream, ""),
+        server("old", old, ""),
+        server("without", upstream, ", audit: { arguments: off, results: off }"),
+        server("redacted", upstream, ", audit: { arguments: redacted, results: redacted }"),
+        server("full", upstream, ", audit: { arguments: full, results: full }"),
+    ]
+    .concat();
     format!(
         "limits: {{ concurrent_calls: 10000, connections: 20000 }}
 servers:
-  - {{ name: bench, url: http://{upstream}/mcp, limits: {{ concurrent: 1000 }}, access: [{{ group: '*', allow: ['*'] }}] }}
-  - {{ name: old, url: http://{old}/mcp, limits: {{ concurrent: 1000 }}, access: [{{ group: '*', allow: ['*'] }}] }}
-toolboxes:
+{servers}toolboxes:
   - {{ name: box, tools: [{{ server: bench, include: [work] }}] }}
 "
     )
