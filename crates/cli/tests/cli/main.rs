@@ -363,7 +363,7 @@ fn commands_leave_a_trail_that_can_be_proved() {
         2
     );
     assert_snapshot!(transcript(&sandbox.run(&["audit", "verify"])), @"
-    ✓ cli: 19 lines in 1 segment, 5 signed checkpoints, [TIME] to [TIME]
+    ✓ cli: 20 lines in 1 segment, 5 signed checkpoints, [TIME] to [TIME]
     --- exit 0
     ");
     assert_snapshot!(transcript(&sandbox.run(&["audit", "verify", "elsewhere"])), @"

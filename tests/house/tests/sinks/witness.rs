@@ -152,6 +152,6 @@ async fn a_stamp_of_something_else_is_not_taken_for_one() -> Result<()> {
     up.stop()?;
     ensure!(files(&folder, "tsr").len() == 1 && files(&folder, "json").len() == 1);
     let statement: Value = serde_json::from_str(&fs::read_to_string(&files(&folder, "json")[0])?)?;
-    ensure!(statement["node"] == json!(node), "{statement}");
+    ensure!(statement["statement"]["node"] == json!(node), "{statement}");
     Ok(())
 }
