@@ -167,12 +167,17 @@ fn the_table_of_threats_names_the_tests_that_there_are() {
         .collect();
     let mut written = BTreeSet::new();
     // With the real program.
-    let beside =
-        ["crash.rs", "crash/approvals.rs", "bridge/hostile.rs"].map(|file| root().join("crates/cli/tests").join(file));
-    let played = ["tests/house/tests/threats", "tests/house/tests/console", "tests/house/tests/sinks"]
-        .map(|folder| sources(&root().join(folder)));
+    let beside = ["crash.rs", "bridge/hostile.rs"].map(|file| root().join("crates/cli/tests").join(file));
+    let folders = ["threats", "console", "sinks", "crash"].map(|name| root().join("tests/house/tests").join(name));
+    let played = folders
+        .iter()
+        .chain([&root().join("crates/cli/tests/crash")])
+        .map(|folder| sources(folder))
+        .collect::<Vec<_>>();
     for file in played.into_iter().flatten().chain(beside) {
-        let module = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        // What is in `main.rs` is called as its folder is.
+        let named_by = if file.ends_with("main.rs") { file.parent().unwrap() } else { &file };
+        let module = named_by.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();
         let names = text.split("fn t").skip(1).filter_map(|rest| rest.split('(').next());
         let numbered = names.filter(|name| {
