@@ -397,8 +397,8 @@ fn commands_leave_a_trail_that_can_be_proved() {
 
     fs::write(&segment, &text[..text.len() - 10]).expect("write");
     assert_snapshot!(transcript(&sandbox.run(&["audit", "verify"])), @"
-    ✗ cli: 0000000000000001.jsonl line 15: the end is missing
-      what is before it holds: 14 lines, up to number 14
+    ✗ cli: 0000000000000001.jsonl line 20: the end is missing
+      what is before it holds: 19 lines, up to number 19
     --- stderr
     error: 1 of 1 journal failed
       keep the files as they are and compare them with a backup or an exported copy
